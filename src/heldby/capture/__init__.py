@@ -1,0 +1,1 @@
+"""Taking the memory of a live process without harming it. Knows nothing of analysis."""

@@ -1,0 +1,1 @@
+"""What the bytes mean to the Go runtime: spans, pointer bitmaps, types, goroutines, specials."""

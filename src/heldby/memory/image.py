@@ -1,0 +1,201 @@
+"""`Image`: the bytes of a process by address, from one or more memory-mapped files.
+
+Segments of the first buffer (the core) come first; segments of later buffers (the executable's read-only
+parts) fill what the core left out. An address is in one of three states, never confused: *present*, *known
+to be zero* (anonymous memory that was not resident when our own capture was made) or *missing*.
+"""
+
+from __future__ import annotations
+
+import bisect
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.errors import NotCaptured
+
+Bytes = NDArray[np.uint8]
+Words = NDArray[np.uint64]
+
+PAGE_SIZE: Final = 4096
+ZEROS: Final = -1
+"""Buffer number of a segment whose bytes are known to be zero."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Segment:
+    """``[start, end)`` lies at `offset` of buffer number `buffer` (`ZEROS`: zero bytes, no buffer)."""
+
+    start: int
+    end: int
+    buffer: int
+    offset: int
+
+
+class Image:
+    """Bytes by address; immutable.
+
+    Args:
+        buffers: ``uint8`` arrays, usually maps of files; buffer 0 is the core.
+        segments: where their bytes lie, in any order; where two overlap, the earlier in the sequence wins.
+    """
+
+    def __init__(self, buffers: Sequence[Bytes], segments: Sequence[Segment]) -> None:
+        self.buffers = tuple(buffers)
+        self.segments = tuple(_without_overlaps(segments))
+        self._starts = [segment.start for segment in self.segments]
+
+    def __contains__(self, addr: int) -> bool:
+        return self.segment_at(addr) is not None
+
+    def segment_at(self, addr: int) -> Segment | None:
+        """Return the segment that holds `addr`, or None; O(log segments)."""
+        index = bisect.bisect_right(self._starts, addr) - 1
+        if index >= 0 and addr < self.segments[index].end:
+            return self.segments[index]
+        return None
+
+    def pieces(self, addr: int, size: int) -> Iterator[tuple[int, Bytes | None]]:
+        """Yield ``(addr, bytes)`` for the present parts of a range; bytes is None where it is known to be zero.
+
+        The second element of a zero piece is None and its length is implied by the next piece's address.
+        """
+        end = addr + size
+        index = max(bisect.bisect_right(self._starts, addr) - 1, 0)
+        while index < len(self.segments) and self.segments[index].start < end:
+            segment = self.segments[index]
+            low, high = max(addr, segment.start), min(end, segment.end)
+            if low < high:
+                if segment.buffer == ZEROS:
+                    yield low, None
+                else:
+                    begin = segment.offset + low - segment.start
+                    yield low, self.buffers[segment.buffer][begin : begin + high - low]
+            index += 1
+
+    def read_array(self, addr: int, size: int) -> Bytes:
+        """Return `size` bytes as ``uint8[size]``, without a copy when they lie together.
+
+        Raises:
+            NotCaptured: at the first missing address.
+        """
+        segment = self.segment_at(addr)
+        if segment is None:
+            if size == 0:
+                return np.empty(0, np.uint8)
+            raise NotCaptured(addr)
+        if addr + size <= segment.end:
+            if segment.buffer == ZEROS:
+                return np.zeros(size, np.uint8)
+            begin = segment.offset + addr - segment.start
+            return self.buffers[segment.buffer][begin : begin + size]
+        out = np.zeros(size, np.uint8)
+        position = addr
+        while position < addr + size:
+            segment = self.segment_at(position)
+            if segment is None:
+                raise NotCaptured(position)
+            high = min(addr + size, segment.end)
+            if segment.buffer != ZEROS:
+                begin = segment.offset + position - segment.start
+                out[position - addr : high - addr] = self.buffers[segment.buffer][
+                    begin : begin + high - position
+                ]
+            position = high
+        return out
+
+    def read(self, addr: int, size: int) -> bytes:
+        """Return `size` bytes. Raises `NotCaptured` at the first missing address."""
+        return self.read_array(addr, size).tobytes()
+
+    def read_available(self, addr: int, size: int) -> tuple[bytes, int]:
+        """Return `size` bytes with zeros for the missing ones, and how many are missing."""
+        out = np.zeros(size, np.uint8)
+        missing = size
+        index = max(bisect.bisect_right(self._starts, addr) - 1, 0)
+        while index < len(self.segments) and self.segments[index].start < addr + size:
+            segment = self.segments[index]
+            low, high = max(addr, segment.start), min(addr + size, segment.end)
+            if low < high:
+                missing -= high - low
+                if segment.buffer != ZEROS:
+                    begin = segment.offset + low - segment.start
+                    out[low - addr : high - addr] = self.buffers[segment.buffer][begin : begin + high - low]
+            index += 1
+        return out.tobytes(), missing
+
+    def words(self, addr: int, count: int) -> Words:
+        """Return `count` little-endian 64-bit words. Raises `NotCaptured`."""
+        return np.frombuffer(self.read(addr, 8 * count), np.uint64)
+
+    def u8(self, addr: int) -> int:
+        """Return one byte. Raises `NotCaptured`."""
+        return int(self.read_array(addr, 1)[0])
+
+    def u16(self, addr: int) -> int:
+        """Return a 16-bit unsigned integer. Raises `NotCaptured`."""
+        return int.from_bytes(self.read(addr, 2), "little")
+
+    def u32(self, addr: int) -> int:
+        """Return a 32-bit unsigned integer. Raises `NotCaptured`."""
+        return int.from_bytes(self.read(addr, 4), "little")
+
+    def i32(self, addr: int) -> int:
+        """Return a 32-bit signed integer. Raises `NotCaptured`."""
+        return int.from_bytes(self.read(addr, 4), "little", signed=True)
+
+    def u64(self, addr: int) -> int:
+        """Return a 64-bit unsigned integer. Raises `NotCaptured`."""
+        return int.from_bytes(self.read(addr, 8), "little")
+
+    def unpack(self, layout: str, addr: int) -> tuple[int, ...]:
+        """Return `struct.unpack` of the bytes at `addr`. Raises `NotCaptured`."""
+        return struct.unpack(layout, self.read(addr, struct.calcsize(layout)))
+
+    def scan(self, pattern: bytes, start: int, end: int) -> Iterator[int]:
+        """Yield the addresses in ``[start, end)`` where `pattern` lies, within single segments."""
+        for addr, piece in self.pieces(start, end - start):
+            if piece is None:
+                continue
+            data = piece.tobytes()
+            found = data.find(pattern)
+            while found >= 0:
+                yield addr + found
+                found = data.find(pattern, found + 1)
+
+
+def _without_overlaps(segments: Sequence[Segment]) -> list[Segment]:
+    """Return the segments sorted by address, earlier ones keeping what later ones claim too."""
+    kept: list[Segment] = []
+    priorities = sorted(enumerate(segments), key=lambda item: (item[1].start, item[0]))
+    # The usual case, checked in one pass: nothing overlaps.
+    if all(a[1].end <= b[1].start for a, b in zip(priorities, priorities[1:], strict=False)):
+        return [segment for _, segment in priorities if segment.start < segment.end]
+    starts: list[int] = []
+    for segment in segments:
+        position = segment.start
+        index = max(bisect.bisect_right(starts, position) - 1, 0)
+        pieces: list[Segment] = []
+        while position < segment.end:
+            while index < len(kept) and kept[index].end <= position:
+                index += 1
+            if index == len(kept) or kept[index].start >= segment.end:
+                pieces.append(_cut(segment, position, segment.end))
+                break
+            if kept[index].start > position:
+                pieces.append(_cut(segment, position, kept[index].start))
+            position = kept[index].end
+        for piece in pieces:
+            at = bisect.bisect_left(starts, piece.start)
+            kept.insert(at, piece)
+            starts.insert(at, piece.start)
+    return kept
+
+
+def _cut(segment: Segment, start: int, end: int) -> Segment:
+    offset = segment.offset + start - segment.start if segment.buffer != ZEROS else 0
+    return Segment(start, end, segment.buffer, offset)

@@ -1,0 +1,1 @@
+"""pprof profiles, read and written."""
