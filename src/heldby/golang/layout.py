@@ -1,0 +1,105 @@
+"""Offsets and sizes of the Go runtime's structures and its constants, behind one door.
+
+`Layout` answers by field name, newest release first; whoever reads the runtime never writes an offset. The
+built-in tables (one JSON file per minor release in ``layouts/``) were read from the DWARF of programs compiled
+with that release. Patch releases moved only fields of ``m``, ``timer`` and ``work`` so far, none that is read
+here without a check.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+from heldby.errors import Unsupported
+
+KNOWN_RELEASES: Final = ("1.27", "1.26", "1.25", "1.24", "1.23", "1.22", "1.21")
+_SIZES: Final = {"uint8": 1, "bool": 1, "int8": 1, "uint16": 2, "int16": 2, "uint32": 4, "int32": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the fields of runtime structures lie in one Go release on one architecture.
+
+    Attributes:
+        release: the release that the table was made from, e.g. ``1.26.6``.
+        arch: ``amd64`` or ``arm64``.
+    """
+
+    release: str
+    arch: str
+    _structs: Mapping[str, Any]
+    _consts: Mapping[str, int]
+    wait_reasons: tuple[str, ...]
+
+    @property
+    def minor(self) -> int:
+        """The minor release, 26 for 1.26.6; for tables of strings only, features are asked for with `has`."""
+        return int(self.release.split(".")[1])
+
+    def has(self, struct: str, field: str | None = None) -> bool:
+        """Tell whether this release knows `struct` (and its `field`)."""
+        return struct in self._structs and (field is None or field in self._structs[struct]["fields"])
+
+    def size(self, struct: str) -> int:
+        """Return the bytes that `struct` takes. Raises KeyError when this release has no such structure."""
+        return int(self._structs[struct]["size"])
+
+    def offset(self, struct: str, *path: str) -> int:
+        """Return the byte offset of a field; further names descend into the field's own structure."""
+        total = 0
+        for name in path:
+            offset, type_name = self._structs[struct]["fields"][name]
+            total += int(offset)
+            struct = type_name
+        return total
+
+    def field_size(self, struct: str, field: str) -> int:
+        """Return the bytes of a scalar field: 1, 2, 4 or 8."""
+        type_name = self._structs[struct]["fields"][field][1]
+        return _SIZES.get(type_name.rsplit(".", 1)[-1].lower(), 8)
+
+    def const(self, name: str, default: int | None = None) -> int:
+        """Return a constant such as ``runtime._KindSpecialFinalizer``; `default` where the release has none."""
+        if name in self._consts:
+            return int(self._consts[name])
+        if default is None:
+            raise KeyError(name)
+        return default
+
+    def has_const(self, name: str) -> bool:
+        """Tell whether this release has the constant."""
+        return name in self._consts
+
+
+def parse_version(version: str) -> tuple[int, int] | None:
+    """Return ``(1, 27)`` for ``go1.27.3``, ``go1.26-devel_..`` or ``go1.25.5 X:arenas``; None for ``devel``."""
+    match = re.match(r"(?:go|devel go)(\d+)\.(\d+)", version)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+@cache
+def table_layout(version: str, arch: str) -> Layout:
+    """Return the built-in layout for a version string as the runtime reports it.
+
+    Raises:
+        Unsupported: there is no table for that release.
+    """
+    parsed = parse_version(version)
+    name = f"{parsed[0]}.{parsed[1]}" if parsed else ""
+    if name not in KNOWN_RELEASES:
+        raise Unsupported(
+            f"no layout is known for {version!r} on {arch}",
+            cause=f"this heldby knows Go {KNOWN_RELEASES[-1]} to {KNOWN_RELEASES[0]}",
+            next_step="install a newer heldby, or see docs/adding-a-release.md",
+        )
+    text = resources.files("heldby.golang.layouts").joinpath(f"go{name}.json").read_text("utf-8")
+    table = json.loads(text)
+    return Layout(
+        table["release"], arch, table[arch]["structs"], table[arch]["consts"], tuple(table["wait_reasons"])
+    )

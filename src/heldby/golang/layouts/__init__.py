@@ -1,0 +1,1 @@
+"""Structure layouts of the Go runtime, one JSON file per minor release."""
