@@ -1,0 +1,177 @@
+"""The answer to the three questions, as plain values: what the JSON of schema 1 holds, field for field.
+
+The order of the fields is the order in the JSON. Sizes are in bytes, counts are objects, all `int`; a fact
+that is absent, unreadable or does not apply is None, never 0. Fields may be added within a schema number,
+never renamed. Texts come from the target and are not escaped here: front ends do that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+SCHEMA: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureFacts:
+    """How the bytes were taken.
+
+    Attributes:
+        method: ``fork``, ``stop``, ``core`` (a foreign core) or ``heapdump``.
+        pause_ms: how long the target stood still, measured.
+        seconds: from the first look at the target to the last byte.
+        captured_bytes: bytes of memory in the capture.
+        time: when the target was paused, seconds since 1970.
+    """
+
+    method: str
+    pause_ms: float | None = None
+    seconds: float | None = None
+    captured_bytes: int | None = None
+    time: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessFacts:
+    """Which process it was; `name` is the executable's base name, `uptime_seconds` its age at the pause."""
+
+    pid: int | None = None
+    go_version: str | None = None
+    arch: str | None = None
+    exe: str | None = None
+    build_id: str | None = None
+    stripped: bool | None = None
+    rss_bytes: int | None = None
+    name: str | None = None
+    uptime_seconds: float | None = None
+    threads: int | None = None
+    goroutines: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeapTotals:
+    """The heap in numbers.
+
+    Attributes:
+        objects: allocated slots, live and garbage; `object_bytes` are their slots' sizes.
+        typed_bytes: live bytes whose Go type is known.
+        marked_objects: what the collector itself marked in its last cycle; None while no cycle is whole.
+        free_slot_bytes: slots that are not allocated, inside spans that are in use.
+        unreadable_objects: objects whose bytes are not in the capture; their references are unknown.
+    """
+
+    objects: int | None = None
+    object_bytes: int | None = None
+    live_objects: int | None = None
+    live_bytes: int | None = None
+    garbage_objects: int | None = None
+    garbage_bytes: int | None = None
+    typed_bytes: int | None = None
+    marked_objects: int | None = None
+    marked_bytes: int | None = None
+    free_slot_bytes: int | None = None
+    unreadable_objects: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RssRow:
+    """A share of the process's memory; `note` says in plain words what it is or what frees it."""
+
+    name: str
+    bytes: int | None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RssAccount:
+    """The waterfall: the rows and `unexplained_bytes` add up to `total_bytes`."""
+
+    total_bytes: int | None = None
+    rows: tuple[RssRow, ...] = ()
+    unexplained_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who keeps a part of the live heap; every live byte belongs to exactly one holder.
+
+    Attributes:
+        path: the signature, ``main.manager.paths[*].Seen[*]``.
+        root_kind: ``global``, ``goroutine``, ``special``, ``runtime`` or ``object`` (many roots hold it and
+            none dominates: `root` is then its type and `held_by` says who they are).
+        type: the Go type of what piles up at the end of the path; None when unknown.
+        share: of the live bytes, 0 to 1.
+        containers: the containers on the path, ``map of 51,203 entries in *main.Baseline``.
+        used_by: functions whose code refers to the root; for globals without a name.
+        evidence: other facts worth a line.
+        objects_at_end: how many objects of `type` lie at the end of the path.
+    """
+
+    path: str
+    root: str
+    root_kind: str
+    type: str | None = None
+    held_by: tuple[str, ...] = ()
+    retained_bytes: int
+    retained_objects: int | None = None
+    share: float | None = None
+    containers: tuple[str, ...] = ()
+    used_by: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+    objects_at_end: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One call of an allocation stack."""
+
+    func: str
+    file: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """An allocation site of the runtime's memory profile; the stack is leaf first."""
+
+    stack: tuple[Frame, ...]
+    live_bytes: int | None = None
+    live_objects: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What `sites[site]` allocated and ``holders[holder]`` keeps, estimated from `samples` samples."""
+
+    site: int
+    holder: int
+    bytes: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One piece of advice with its measured saving; `holder` is a `Holder.path`."""
+
+    rule: str
+    title: str
+    holder: str | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    saving_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """All of it. Holders are sorted by retained bytes, largest first."""
+
+    capture: CaptureFacts
+    process: ProcessFacts
+    heap: HeapTotals
+    rss: RssAccount = field(default_factory=RssAccount)
+    holders: tuple[Holder, ...] = ()
+    sites: tuple[Site, ...] = ()
+    held: tuple[Held, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    caveats: tuple[str, ...] = ()
