@@ -19,7 +19,19 @@ from typing import Any, Final
 from heldby.errors import Unsupported
 
 KNOWN_RELEASES: Final = ("1.27", "1.26", "1.25", "1.24", "1.23", "1.22", "1.21")
-_SIZES: Final = {"uint8": 1, "bool": 1, "int8": 1, "uint16": 2, "int16": 2, "uint32": 4, "int32": 4}
+# Named scalar types of the runtime that are narrower than a word.
+_SIZES: Final = {
+    "spanclass": 1,
+    "mspanstatebox": 1,
+    "waitreason": 1,
+    "uint8": 1,
+    "bool": 1,
+    "int8": 1,
+    "uint16": 2,
+    "int16": 2,
+    "uint32": 4,
+    "int32": 4,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,10 @@ class Layout:
             total += int(offset)
             struct = type_name
         return total
+
+    def type_of(self, struct: str, field: str) -> str:
+        """Return the type of a field as DWARF names it."""
+        return str(self._structs[struct]["fields"][field][1])
 
     def field_size(self, struct: str, field: str) -> int:
         """Return the bytes of a scalar field: 1, 2, 4 or 8."""
