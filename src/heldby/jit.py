@@ -1,25 +1,47 @@
-"""How kernels are compiled: one decorator, and the few machine instructions that Numba has no name for.
+"""How kernels are compiled and where the machine code is kept.
 
 Rules for kernels (measured; see docs/decisions/0003-numba-kernels.md):
 * indexes are ``uint64`` (`u64`): signed indexes cost Numba a wrap-around branch on every access, up to 1.6x;
   never mix ``int64`` and ``uint64`` in arithmetic, the result is a float;
 * arrays are allocated by the caller with NumPy (huge pages), never inside a kernel;
 * plain loops only: slice assignment inside a kernel costs seconds of compilation;
-* a kernel never checks bounds: what it indexes with was validated before, or is checked in the loop.
+* a kernel never checks bounds: what it indexes with was validated before, or is checked in the loop;
+* constants that a kernel uses live in a kernel module (see below).
 
 Kernels live in modules called ``*kernels.py`` and are the only functions that loop over objects,
-references or frames. The compiled code is cached beside the module or in the user's cache folder;
-where neither can be written, it is compiled anew in each process.
+references or frames.
+
+Machine code is cached in a folder named after a digest of every kernel module, this module, the versions
+of Python, Numba and llvmlite, the CPU, and whether bounds are checked. Numba's own key knows only the file of
+the kernel itself: it would run old code after a helper in another module changed, and unchecked code under
+``NUMBA_BOUNDSCHECK=1``. Folders that others could write to are not used, because cached code is executed
+(and heldby is often run with sudo, where HOME may be someone else's). Without any folder, each process
+compiles anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import os
+import pwd
+import shutil
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
+import llvmlite
+import llvmlite.binding
+import numba
 import numpy as np
 from llvmlite import ir
 from numba import njit, types, uint64
+from numba.core import config, event
 from numba.extending import intrinsic
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -29,22 +51,149 @@ ZERO = np.uint64(0)
 ONE = np.uint64(1)
 TWO = np.uint64(2)
 
+_PACKAGE = Path(__file__).parent
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
+_STALE_AFTER_S = 30 * 86_400
+
 
 def kernel(function: _F) -> _F:
-    """Compile `function` without the GIL, cached on disk where a folder can be written."""
-    options = {"nogil": True, "fastmath": False, "error_model": "numpy"}
+    """Compile `function` on its first call, to run without the GIL; cached on disk if there is a folder."""
+    folder = cache_folder()
+    if folder is None:
+        return njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
+    # The folder is read from Numba's configuration once, here; it must not change for other users of Numba.
+    before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
     try:
-        return njit(cache=True, **options)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # "cannot cache function: no locator available"
-        return njit(**options)(function)  # type: ignore[no-any-return]
+        dispatcher = njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError:  # "cannot cache function: no locator available": the disk became full or read-only
+        return njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
+    finally:
+        config.CACHE_DIR = before
+    _survive_bad_cache(dispatcher)
+    return dispatcher  # type: ignore[no-any-return]
 
 
 def inline_kernel(function: _F) -> _F:
-    """Compile a helper that is always inlined into the kernels that call it."""
-    return njit(inline="never", nogil=True, error_model="numpy", forceinline=True)(function)  # type: ignore[no-any-return]
+    """Compile a helper that LLVM inlines into every kernel that calls it; it has no cache of its own."""
+    return njit(forceinline=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
 
 
-@intrinsic
+def _survive_bad_cache(dispatcher: Any) -> None:
+    """Make a damaged cache file a miss, and a full disk no reason to stop."""
+    kept = getattr(dispatcher, "_cache", None)
+    if kept is None:  # NUMBA_DISABLE_JIT=1
+        return
+    load, save = kept.load_overload, kept.save_overload
+
+    def load_overload(signature: Any, context: Any) -> Any:
+        try:
+            return load(signature, context)
+        except Exception:  # a truncated pickle can raise anything
+            return None
+
+    def save_overload(signature: Any, result: Any) -> None:
+        try:
+            save(signature, result)
+        except Exception:  # as above: saving reads the index first
+            kept.disable()
+
+    kept.load_overload, kept.save_overload = load_overload, save_overload
+
+
+@cache
+def cache_folder() -> Path | None:
+    """Return the folder for this version's machine code, made if need be, or None if there is no safe one.
+
+    ``$NUMBA_CACHE_DIR``, ``$XDG_CACHE_HOME/heldby``, ``~/.cache/heldby``, ``/tmp/heldby-<uid>``: the first
+    that only this user and root can write to. Folders of other versions unused for 30 days are removed.
+    """
+    name = f"kernels-{_digest()}"
+    for base in _candidates():
+        folder = base / name
+        try:
+            if folder.is_dir():
+                if _is_safe(folder):
+                    os.utime(folder)
+                    return folder
+                continue
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if _is_safe(folder):
+                _remove_stale(base, folder)
+                return folder
+        except OSError:
+            continue
+    return None
+
+
+def compiled_before() -> bool:
+    """Return whether kernels of this version were compiled here before; if not, the first run is slow."""
+    folder = cache_folder()
+    return folder is not None and next(folder.rglob("*.nbi"), None) is not None
+
+
+@contextmanager
+def watch_compilation(started: Callable[[str], None]) -> Iterator[None]:
+    """Call `started` with the name of each kernel that is compiled because the cache does not have it."""
+
+    class _Listener(event.Listener):  # type: ignore[misc]
+        def on_start(self, happened: Any) -> None:
+            started(happened.data["dispatcher"].py_func.__name__)
+
+        def on_end(self, happened: Any) -> None:
+            pass
+
+    with event.install_listener("numba:compile", _Listener()):
+        yield
+
+
+def _digest() -> str:
+    digest = hashlib.sha256()
+    for path in [Path(__file__), *sorted(_PACKAGE.rglob("*kernels*.py"))]:
+        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    cpu = (llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten())
+    made_with = (sys.version, numba.__version__, llvmlite.__version__, cpu, config.BOUNDSCHECK, config.OPT)
+    digest.update(repr(made_with).encode())
+    return digest.hexdigest()[:16]
+
+
+def _candidates() -> Iterator[Path]:
+    for variable in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
+        value = os.environ.get(variable, "")
+        if Path(value).is_absolute():
+            yield Path(
+                value, *{"NUMBA_CACHE_DIR": (), "HOME": (".cache", "heldby")}.get(variable, ("heldby",))
+            )
+    try:
+        home = Path(pwd.getpwuid(os.geteuid()).pw_dir)
+    except KeyError:  # a container's arbitrary uid
+        pass
+    else:
+        yield home / ".cache" / "heldby"
+    yield Path(tempfile.gettempdir()) / f"heldby-{os.geteuid()}"
+
+
+def _is_safe(folder: Path) -> bool:
+    """Return whether `folder` is this user's and nobody but root could put another one in its place.
+
+    A group's right to write is accepted: with private groups, umask 002 is usual.
+    """
+    whole = folder.resolve()
+    for path in (whole, *whole.parents):
+        facts = path.stat()
+        if facts.st_uid not in (0, os.geteuid()):
+            return False
+        if facts.st_mode & stat.S_IWOTH and not facts.st_mode & stat.S_ISVTX:
+            return False
+    return whole.stat().st_uid == os.geteuid() and os.access(whole, os.W_OK | os.X_OK)
+
+
+def _remove_stale(base: Path, keep: Path) -> None:
+    for other in base.glob("kernels-*"):
+        if other != keep and time.time() - other.stat().st_mtime > _STALE_AFTER_S:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def prefetch(_typing_context: Any, array: Any, index: Any) -> Any:
     """Ask the CPU to load ``array[index]``; hides most of the latency of random access (1.3 to 1.6x)."""
     signature = types.void(array, types.uint64)
@@ -63,7 +212,7 @@ def prefetch(_typing_context: Any, array: Any, index: Any) -> Any:
     return signature, generate
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def popcount(_typing_context: Any, word: Any) -> Any:
     """Return the number of set bits of a ``uint64``."""
     signature = types.uint64(types.uint64)
@@ -74,7 +223,7 @@ def popcount(_typing_context: Any, word: Any) -> Any:
     return signature, generate
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def trailing_zeros(_typing_context: Any, word: Any) -> Any:
     """Return the index of the lowest set bit of a ``uint64``; 64 for 0."""
     signature = types.uint64(types.uint64)
