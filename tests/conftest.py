@@ -1,0 +1,58 @@
+"""What every test may ask for: Go toolchains of the run, and the right to trace."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import signal
+import subprocess
+
+import pytest
+
+from tests.support.toolchains import RELEASES, Toolchain, default_releases, toolchain
+
+PTRACE_SEIZE = 0x4206
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes ``go`` once for each release; those not in a default run are marked slow."""
+    if "go" in metafunc.fixturenames:
+        default = default_releases()
+        parameters = [
+            pytest.param(release, id=f"go{release}", marks=() if release in default else (pytest.mark.slow,))
+            for release in RELEASES
+        ]
+        metafunc.parametrize("go", parameters, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def go(request: pytest.FixtureRequest) -> Toolchain:
+    """A Go toolchain; the test runs once for each release of this run."""
+    return toolchain(request.param)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs ptrace where the kernel or the container forbids it."""
+    needing = [item for item in items if item.get_closest_marker("ptrace")]
+    if not needing:
+        return
+    refusal = why_not_ptrace()
+    if refusal is not None:
+        for item in needing:
+            item.add_marker(pytest.mark.skip(reason=refusal))
+
+
+@functools.cache
+def why_not_ptrace() -> str | None:
+    """Try to trace a child of ours; return why that failed, or None."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.restype = ctypes.c_long
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    child = subprocess.Popen(["sleep", "30"])
+    try:
+        if libc.ptrace(PTRACE_SEIZE, child.pid, None, None) == 0:
+            return None
+        return f"this machine does not let us trace a child process (errno {ctypes.get_errno()})"
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()

@@ -1,0 +1,115 @@
+"""Builds the Go programs that tests look into, once for each content, toolchain and mode.
+
+The cache key covers every file of the program's module, the Go version and the build flags, so a built
+program is never stale; the cache is shared by all checkouts and pruned by nobody: remove it at will.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import tempfile
+from enum import Enum
+from pathlib import Path
+
+from tests.support.toolchains import Toolchain, cache_directory, locked
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SCENARIOS = REPOSITORY / "tests" / "scenarios"
+
+_SOURCES = (".go", ".s", ".mod", ".sum")
+
+
+class Mode(Enum):
+    """How a program is built; the value is what ``go build`` gets."""
+
+    DEFAULT = ()
+    STRIPPED = ("-ldflags=-s -w",)
+    UNOPTIMISED = ("-gcflags=all=-N -l",)
+    TRIMMED = ("-trimpath",)
+    POSITION_INDEPENDENT = ("-buildmode=pie",)
+
+
+#: The two ends between which production builds lie.
+MODES = (Mode.DEFAULT, Mode.STRIPPED)
+
+
+class BuildFailed(RuntimeError):
+    """``go build`` did not succeed; the message is what it said."""
+
+
+def build(package: Path, toolchain: Toolchain, mode: Mode = Mode.DEFAULT) -> Path:
+    """Return the executable of the Go program in ``package``, built now or earlier.
+
+    The program keeps its directory's name, since that is what the process is called.
+
+    Raises:
+        BuildFailed: with the compiler's words.
+    """
+    package = package.resolve()
+    module = _module_root(package)
+    key = _content_key(package, module, toolchain, mode)
+    directory = (
+        cache_directory() / "programs" / f"{package.name}-go{toolchain.version}-{mode.name.lower()}-{key}"
+    )
+    program = directory / package.name
+    with locked(directory):
+        if not program.exists():
+            directory.mkdir(exist_ok=True)
+            _compile(package, toolchain, mode, program)
+    return program
+
+
+def scenario_program(name: str, toolchain: Toolchain, mode: Mode = Mode.DEFAULT) -> Path:
+    """Return the executable of the scenario ``tests/scenarios/programs/<name>``."""
+    return build(SCENARIOS / "programs" / name, toolchain, mode)
+
+
+def _compile(package: Path, toolchain: Toolchain, mode: Mode, program: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=program.parent) as temporary:
+        output = Path(temporary) / program.name
+        command = [str(toolchain.go), "build", *mode.value, "-o", str(output), "."]
+        answer = subprocess.run(
+            command,
+            cwd=package,
+            env=toolchain.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if answer.returncode != 0:
+            raise BuildFailed(f"{' '.join(command)} in {package}:\n{answer.stdout}{answer.stderr}")
+        output.rename(program)
+
+
+def _module_root(package: Path) -> Path:
+    for directory in (package, *package.parents):
+        if (directory / "go.mod").exists():
+            return directory
+    raise BuildFailed(f"{package} lies in no Go module")
+
+
+def _content_key(package: Path, module: Path, toolchain: Toolchain, mode: Mode) -> str:
+    """Hash the program's own files, and those of its module's root and shared packages.
+
+    A sibling directory that is a program of its own cannot be imported, so its files do not count.
+    """
+    digest = hashlib.sha256()
+    for text in (toolchain.version, *mode.value):
+        digest.update(text.encode() + b"\0")
+    for path in sorted(_sources(package, module)):
+        digest.update(os.fsencode(path.relative_to(module)) + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _sources(package: Path, module: Path) -> set[Path]:
+    found: set[Path] = set()
+    for path in module.rglob("*"):
+        if path.suffix not in _SOURCES:
+            continue
+        own = path.parent == module or path.is_relative_to(package)
+        if own or not (path.parent / "main.go").exists():
+            found.add(path)
+    return found
