@@ -1,0 +1,127 @@
+"""WHO HOLDS IT: a row per holder, with what piles up there and where it was allocated for the large ones."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Final
+
+from rich.text import Text
+
+from heldby.analysis.answer import Answer, Frame, Holder, Site
+from heldby.render.plain_text import printable, shorten
+from heldby.render.waterfall import percent, shortened
+from heldby.units import format_bytes, format_count
+
+_INDENT: Final = 18
+_DETAILED: Final = 3
+"""Rows that get detail lines; those below get them only from a tenth of the live bytes on."""
+
+
+def holder_lines(answer: Answer, width: int, limit: int) -> list[Text]:
+    """Return the section in lines of at most `width` cells; the rows left out are summed in the last."""
+    lines = [_heading(answer, width)]
+    for index, holder in enumerate(answer.holders[:limit]):
+        lines.append(_row(holder, width))
+        if index < _DETAILED or (holder.share or 0) >= 0.1:
+            lines.extend(_details(answer, index, width))
+    rest = answer.holders[limit:]
+    if rest:
+        count = sum(holder.retained_bytes for holder in rest)
+        live = answer.heap.live_bytes
+        share = percent(count / live) if live else ""
+        what = "1 more holder" if len(rest) == 1 else f"{len(rest):,} more holders"
+        lines.append(
+            Text(f"  {share:>4}  {format_bytes(count):>9} {what} (--limit {limit + len(rest)})", "dim")
+        )
+    return lines
+
+
+def _heading(answer: Answer, width: int) -> Text:
+    heap = answer.heap
+    heading = Text("WHO HOLDS IT", style="bold")
+    parts = []
+    if heap.live_bytes is not None:
+        parts.append(f"live {format_bytes(heap.live_bytes)}")
+    if heap.live_objects is not None:
+        parts.append(f"{format_count(heap.live_objects)} objects")
+    if heap.live_bytes and heap.typed_bytes is not None:
+        # Rounded down: "100.0%" must mean that nothing is untyped.
+        parts.append(f"{int(heap.typed_bytes / heap.live_bytes * 1000) / 10:.1f}% typed")
+    if parts:
+        heading.append("   " + ", ".join(parts), style="not bold")
+    return shortened(heading, width)
+
+
+def _row(holder: Holder, width: int) -> Text:
+    share = percent(holder.share) if holder.share is not None else ""
+    line = Text(f"  {share:>4}  {format_bytes(holder.retained_bytes):>9} ")
+    return line.append(shorten(holder.path, width - _INDENT), style="bold green")
+
+
+def _details(answer: Answer, index: int, width: int) -> list[Text]:
+    holder = answer.holders[index]
+    room = width - _INDENT
+    texts = [_what(holder, room)]
+    if holder.held_by:
+        texts.append(_listing("held by", holder.held_by, room))
+    if holder.used_by:
+        texts.append(_listing("used by", holder.used_by, room))
+    texts.append(_allocated_at(answer, index, room))
+    texts.extend(shorten(fact, room) for fact in holder.evidence[:2])
+    return [Text(" " * _INDENT).append(text, style="dim") for text in texts if text]
+
+
+def _what(holder: Holder, room: int) -> str:
+    containers = printable(", ".join(holder.containers))
+    kind = holder.type or ""
+    # objects_at_end counts what the type names; without it only the retained total is known.
+    if holder.objects_at_end is not None:
+        count = format_count(holder.objects_at_end)
+        kind = f"{count} × {kind}" if kind else f"{count} objects"
+    elif holder.retained_objects is not None:
+        kind = f"{kind} in {format_count(holder.retained_objects)} objects".strip()
+    if kind and containers:
+        left = max(room - len(containers) - 3, room // 2)
+        kind = shorten(kind, left)
+        return f"{kind} · {shorten(containers, room - len(kind) - 3)}"
+    return shorten(kind or containers, room)
+
+
+def _listing(word: str, names: tuple[str, ...], room: int) -> str:
+    """Return ``word a, b and 3 more`` with as many whole names as fit, at least a shortened one."""
+    room -= len(word) + 1
+    shown: list[str] = []
+    for name in names:
+        rest = len(names) - len(shown) - 1
+        tail = f" and {rest} more" if rest else ""
+        if shown and len(", ".join([*shown, printable(name)])) + len(tail) > room:
+            break
+        shown.append(printable(name) if shown else shorten(name, room - len(tail)))
+    rest = len(names) - len(shown)
+    return f"{word} {', '.join(shown)}" + (f" and {rest} more" if rest else "")
+
+
+def _allocated_at(answer: Answer, index: int, room: int) -> str:
+    rows = [row for row in answer.held if row.holder == index and row.site < len(answer.sites)]
+    total = sum(row.bytes for row in rows)
+    if not rows or total <= 0:
+        return ""
+    best = max(rows, key=lambda row: (row.bytes, -row.site))
+    frame = _first_user_frame(answer.sites[best.site])
+    if frame is None:
+        return ""
+    place = ""
+    if frame.file:
+        place = f" {printable(PurePosixPath(frame.file).name)}" + (f":{frame.line}" if frame.line else "")
+    sampled = f"{best.samples} sample" + ("" if best.samples == 1 else "s")
+    end = f"{place} {percent(best.bytes / total)}"
+    if len(frame.func) + len(end) + len(sampled) + 16 <= room:
+        end += f" ({sampled})"
+    return f"allocated at {shorten(frame.func, max(room - 13 - len(end), 8))}{end}"
+
+
+def _first_user_frame(site: Site) -> Frame | None:
+    for frame in site.stack:
+        if not frame.func.startswith("runtime."):
+            return frame
+    return site.stack[0] if site.stack else None
