@@ -1,0 +1,118 @@
+"""Specials: what the runtime hangs on single objects (runtime/mheap.go, type special).
+
+Finalizers, cleanups and weak handles are roots of their own; profile specials join a sampled object to the
+stack that allocated it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.golang.layout import Layout
+from heldby.golang.objects import ObjectTable
+from heldby.golang.runtime import Runtime
+from heldby.golang.special_kernels import walk_specials
+from heldby.golang.structs import StructRows
+
+FINALIZER, CLEANUP, WEAK_HANDLE, PROFILE, OTHER = range(1, 6)
+KIND_NAMES: Final[Mapping[int, str]] = {
+    FINALIZER: "finalizer",
+    CLEANUP: "cleanup",
+    WEAK_HANDLE: "weak handle",
+    PROFILE: "profile",
+    OTHER: "other",
+}
+_CONSTANTS: Final = {
+    "runtime._KindSpecialFinalizer": FINALIZER,
+    "runtime._KindSpecialCleanup": CLEANUP,
+    "runtime._KindSpecialWeakHandle": WEAK_HANDLE,
+    "runtime._KindSpecialProfile": PROFILE,
+}
+_BATCH: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecialTable:
+    """All specials, as columns of length k.
+
+    Attributes:
+        addr: address of the record.
+        kind: FINALIZER, CLEANUP, WEAK_HANDLE, PROFILE or OTHER.
+        object: the object that it hangs on, 0 when that slot is free.
+        offset: byte offset within the span.
+        payload: ``uint64[k, 4]``, the words behind the header: for a finalizer [fn, nret, fint, ot], for a
+            cleanup [fn, id] or (1.26+) [call, fn, arg, id], for a weak handle [handle], for a profile [bucket].
+        broken_lists: lists that end in missing memory or go in circles.
+    """
+
+    addr: NDArray[np.uint64]
+    kind: NDArray[np.uint8]
+    object: NDArray[np.uint32]
+    offset: NDArray[np.uint64]
+    payload: NDArray[np.uint64]
+    broken_lists: int
+
+    def of_kind(self, kind: int) -> NDArray[np.intp]:
+        """Return the rows of one kind."""
+        return np.flatnonzero(self.kind == kind)
+
+
+def read_specials(runtime: Runtime, objects: ObjectTable) -> SpecialTable:
+    """Return all specials. O(specials)."""
+    spans = objects.spans
+    heads = np.flatnonzero(spans.specials != 0)
+    # A slot has at most a handful of specials; finalizers, cleanups and handles of tiny values share slots.
+    limits = spans.nelems[heads] * np.uint64(64) + np.uint64(1 << 16)
+    rows, addrs, broken = _walk(runtime, spans.specials[heads], limits)
+    span = heads[rows]
+    records = StructRows(runtime.pages, runtime.layout, "runtime.special", addrs)
+    layout = runtime.layout
+    offset = records.column("offset")
+    raw_kind = records.column("kind")
+    kind = np.full(addrs.size, OTHER, np.uint8)
+    for name, meaning in _CONSTANTS.items():
+        if layout.has_const(name):
+            kind[raw_kind == layout.const(name)] = meaning
+    return SpecialTable(
+        addr=addrs,
+        kind=kind,
+        object=objects.find(spans.base[span] + offset),
+        offset=offset,
+        payload=_payload(runtime, layout, addrs),
+        broken_lists=broken,
+    )
+
+
+def _payload(runtime: Runtime, layout: Layout, addrs: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    # The payload follows the header; its last words may lie behind a short record and are not used then.
+    header = layout.size("runtime.special")
+    words = [
+        StructRows(runtime.pages, layout, "runtime.funcval", addrs + np.uint64(header + 8 * i)).raw(0, 8)
+        for i in range(4)
+    ]
+    return np.stack(words, axis=1) if addrs.size else np.zeros((0, 4), np.uint64)
+
+
+def _walk(
+    runtime: Runtime, heads: NDArray[np.uint64], limits: NDArray[np.uint64]
+) -> tuple[NDArray[np.uint32], NDArray[np.uint64], int]:
+    all_rows: list[NDArray[np.uint32]] = []
+    all_addrs: list[NDArray[np.uint64]] = []
+    row, addr, broken = 0, 0, 0
+    while row < heads.size:
+        rows, addrs = np.empty(_BATCH, np.uint32), np.empty(_BATCH, np.uint64)
+        stored, row, addr, cut = walk_specials(
+            runtime.pages, heads, limits, rows, addrs, np.uint64(row), np.uint64(addr)
+        )
+        broken += int(cut)
+        all_rows.append(rows[:stored])
+        all_addrs.append(addrs[:stored])
+        row, addr = int(row), int(addr)
+    if not all_rows:
+        return np.zeros(0, np.uint32), np.zeros(0, np.uint64), broken
+    return np.concatenate(all_rows), np.concatenate(all_addrs), broken
