@@ -1,0 +1,123 @@
+"""Writes pprof profiles: samples with stacks, numbers and labels into a deterministic ``.pb.gz``."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from heldby.profiles.schema import profile_class
+
+
+@dataclass(frozen=True, slots=True)
+class FrameName:
+    """One frame of a stack; equal frames become one location.
+
+    Attributes:
+        name: what pprof calls the function.
+        system_name: a second name, shown where pprof shows mangled names.
+        file: what pprof groups by with ``-files``.
+        line: 0 when there is none.
+    """
+
+    name: str
+    system_name: str = ""
+    file: str = ""
+    line: int = 0
+
+
+class ProfileBuilder:
+    """Collects samples; `to_bytes` gives the file. The same calls give the same bytes.
+
+    Args:
+        sample_types: ``(name, unit)`` for each number of a sample.
+        default_sample_type: the name of the one that pprof shows first.
+        executable: the main program's path and build id, when known.
+        comments: lines that ``pprof -comments`` prints.
+        time_nanos: when the data was taken, since 1970; 0 when unknown.
+    """
+
+    def __init__(
+        self,
+        sample_types: Sequence[tuple[str, str]],
+        *,
+        default_sample_type: str = "",
+        executable: str = "",
+        build_id: str = "",
+        comments: Iterable[str] = (),
+        time_nanos: int = 0,
+    ) -> None:
+        self._width = len(sample_types)
+        self._profile: Any = profile_class()()
+        self._strings: dict[str, int] = {}
+        self._functions: dict[tuple[str, str, str], int] = {}
+        self._locations: dict[FrameName, int] = {}
+        self._text("")
+        for name, unit in sample_types:
+            self._profile.sample_type.add(type=self._text(name), unit=self._text(unit))
+        self._profile.default_sample_type = self._text(default_sample_type)
+        self._profile.time_nanos = time_nanos
+        self._profile.comment.extend(self._text(line) for line in comments)
+        # Says that all names are here: pprof then looks for no executable to symbolise with.
+        self._profile.mapping.add(
+            id=1,
+            filename=self._text(executable),
+            build_id=self._text(build_id),
+            has_functions=True,
+            has_filenames=True,
+            has_line_numbers=True,
+            has_inline_frames=True,
+        )
+
+    def location(self, frame: FrameName) -> int:
+        """Return the id of `frame`'s location, for `add_stack`."""
+        found = self._locations.get(frame)
+        if found is not None:
+            return found
+        key = (frame.name, frame.system_name, frame.file)
+        function = self._functions.get(key)
+        if function is None:
+            function = self._functions[key] = len(self._functions) + 1
+            self._profile.function.add(
+                id=function,
+                name=self._text(frame.name),
+                system_name=self._text(frame.system_name or frame.name),
+                filename=self._text(frame.file),
+            )
+        number = self._locations[frame] = len(self._locations) + 1
+        self._profile.location.add(id=number, mapping_id=1).line.add(function_id=function, line=frame.line)
+        return number
+
+    def add(
+        self, stack: Iterable[FrameName], values: Sequence[int], labels: Mapping[str, str | int] | None = None
+    ) -> None:
+        """Add a sample; `stack` is leaf first."""
+        self.add_stack([self.location(frame) for frame in stack], values, labels)
+
+    def add_stack(
+        self, locations: Sequence[int], values: Sequence[int], labels: Mapping[str, str | int] | None = None
+    ) -> None:
+        """Add a sample by location ids, leaf first. A label whose key ends in ``bytes`` has that unit."""
+        if len(values) != self._width:
+            raise ValueError(f"{len(values)} values for {self._width} sample types")
+        sample = self._profile.sample.add(location_id=locations, value=values)
+        for key, value in (labels or {}).items():
+            if isinstance(value, int):
+                unit = self._text("bytes") if key.endswith("bytes") else 0
+                sample.label.add(key=self._text(key), num=value, num_unit=unit)
+            elif value:
+                sample.label.add(key=self._text(key), str=self._text(value))
+
+    def to_bytes(self) -> bytes:
+        """Return the profile, gzipped, without a time stamp of the compression."""
+        return gzip.compress(self._profile.SerializeToString(deterministic=True), compresslevel=6, mtime=0)
+
+    def _text(self, text: str) -> int:
+        """Return the index of `text`; what is no valid Unicode is escaped, protobuf would refuse it."""
+        index = self._strings.get(text)
+        if index is None:
+            clean = text.encode("utf-8", "backslashreplace").decode()
+            index = self._strings[text] = len(self._profile.string_table)
+            self._profile.string_table.append(clean)
+        return index
