@@ -1,0 +1,94 @@
+"""The graph: nodes 0..n-1 and their edges in compressed sparse rows. Node 0 is the virtual root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.errors import InternalError, LimitExceeded
+from heldby.graph.search_kernels import place_edges
+
+NONE = 0xFFFFFFFF
+"""No node, where a node's number is expected (arrays of ``uint32``)."""
+
+MAX_NODES = NONE
+"""Ids are ``uint32`` and NONE is taken, so the largest id is 2**32 - 2."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """Edges of node v are ``targets[offsets[v]:offsets[v + 1]]``.
+
+    What cannot be a graph raises `InternalError`, since kernels index with these numbers unchecked; the check
+    costs one pass over both arrays (about 20 ms for 40 M edges).
+
+    Attributes:
+        offsets: ``int64[n + 1]``, ascending from 0 to the number of edges.
+        targets: ``uint32[m]``, each less than n.
+    """
+
+    offsets: NDArray[np.int64]
+    targets: NDArray[np.uint32]
+
+    def __post_init__(self) -> None:
+        for name, array, dtype in (("offsets", self.offsets, np.int64), ("targets", self.targets, np.uint32)):
+            if array.dtype != dtype or array.ndim != 1 or not array.flags.c_contiguous:
+                raise InternalError(f"{name} is {array.dtype}{list(array.shape)}, not {np.dtype(dtype)}[]")
+        if self.node_count < 1:
+            raise InternalError("a graph without its virtual root")
+        if self.node_count > MAX_NODES:
+            raise LimitExceeded(f"{self.node_count:,} nodes; node ids have 32 bits")
+        if self.offsets[0] != 0 or self.offsets[-1] != self.edge_count:
+            raise InternalError(
+                f"offsets run from {self.offsets[0]} to {self.offsets[-1]}, not from 0 to {self.edge_count}"
+            )
+        falling = self.offsets[1:] < self.offsets[:-1]
+        if falling.any():
+            node = int(falling.argmax())
+            raise InternalError(
+                f"offsets of node {node} fall from {self.offsets[node]} to {self.offsets[node + 1]}"
+            )
+        if self.edge_count and int(self.targets.max()) >= self.node_count:
+            edge = int(self.targets.argmax())
+            raise InternalError(
+                f"edge {edge} leads to node {self.targets[edge]}; there are {self.node_count:,} nodes"
+            )
+
+    @property
+    def node_count(self) -> int:
+        """The number of nodes, the virtual root included."""
+        return self.offsets.size - 1
+
+    @property
+    def edge_count(self) -> int:
+        """The number of edges."""
+        return self.targets.size
+
+    def targets_of(self, node: int) -> NDArray[np.uint32]:
+        """Return a view of the targets of `node`."""
+        return self.targets[self.offsets[node] : self.offsets[node + 1]]
+
+
+def from_edges(
+    node_count: int, sources: NDArray[np.uint32], targets: NDArray[np.uint32]
+) -> tuple[Graph, NDArray[np.int64]]:
+    """Return the graph of a list of edges, and the permutation to put per-edge values in its order.
+
+    The order of a node's edges is that of the list; edge e of the graph is ``permutation[e]`` of the list.
+    Cost: O(n + m); 16 bytes per node and 12 per edge.
+
+    Raises:
+        InternalError: when a source or target is not a node, or the lists differ in length.
+    """
+    sources, targets = np.ascontiguousarray(sources, np.uint32), np.ascontiguousarray(targets, np.uint32)
+    if sources.shape != targets.shape:
+        raise InternalError(f"{sources.size} sources but {targets.size} targets")
+    if sources.size and int(sources.max()) >= node_count:
+        raise InternalError(f"an edge leaves node {sources.max()}; there are {node_count:,} nodes")
+    offsets = np.zeros(node_count + 1, np.int64)
+    np.cumsum(np.bincount(sources, minlength=node_count), out=offsets[1:])
+    placed, permutation = np.empty_like(targets), np.empty(targets.size, np.int64)
+    place_edges(sources, targets, offsets[:-1].copy(), placed, permutation)
+    return Graph(offsets, placed), permutation
