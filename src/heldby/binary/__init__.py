@@ -1,1 +1,1 @@
-"""The executable: sections, symbols, DWARF, build information, code references. Knows nothing of a process."""
+"""The executable: sections, symbols, DWARF, build information, code references. Never a process."""

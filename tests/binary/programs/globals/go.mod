@@ -1,0 +1,3 @@
+module example.test/globals
+
+go 1.21
