@@ -5,18 +5,17 @@ Rules for kernels (measured; see docs/decisions/0003-numba-kernels.md):
   never mix ``int64`` and ``uint64`` in arithmetic, the result is a float;
 * arrays are allocated by the caller with NumPy (huge pages), never inside a kernel;
 * plain loops only: slice assignment inside a kernel costs seconds of compilation;
-* a kernel never checks bounds: what it indexes with was validated before, or is checked in the loop;
-* constants that a kernel uses live in a kernel module (see below).
+* a kernel never checks bounds: what it indexes with was validated before, or is checked in the loop.
 
 Kernels live in modules called ``*kernels.py`` and are the only functions that loop over objects,
 references or frames.
 
-Machine code is cached in a folder named after a digest of every kernel module, this module, the versions
-of Python, Numba and llvmlite, the CPU, and whether bounds are checked. Numba's own key knows only the file of
-the kernel itself: it would run old code after a helper in another module changed, and unchecked code under
-``NUMBA_BOUNDSCHECK=1``. Folders that others could write to are not used, because cached code is executed
-(and heldby is often run with sudo, where HOME may be someone else's). Without any folder, each process
-compiles anew.
+Machine code is cached in a folder named after a digest of the kernel's module and of all modules of ours that
+it imports, below one for the versions of Python, Numba and llvmlite, the CPU, and whether bounds are checked.
+Numba's own key knows only the file of the kernel itself: it would run old code after a helper in another
+module changed, and unchecked code under ``NUMBA_BOUNDSCHECK=1``. Folders that others could write to are not
+used, because cached code is executed (and heldby is often run with sudo, where HOME may be someone else's).
+Without any folder, each process compiles anew.
 """
 
 from __future__ import annotations
@@ -24,13 +23,14 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
+import re
 import shutil
 import stat
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,14 +53,18 @@ TWO = np.uint64(2)
 
 _PACKAGE = Path(__file__).parent
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
+_IMPORT = re.compile(r"^from (?P<module>heldby[\w.]*) import (?P<names>\([^)]*\)|[^\n#]*)", re.MULTILINE)
+_TOUCHED_EVERY_S = 86_400
 _STALE_AFTER_S = 30 * 86_400
 
 
 def kernel(function: _F) -> _F:
     """Compile `function` on its first call, to run without the GIL; cached on disk if there is a folder."""
-    folder = cache_folder()
-    if folder is None:
+    base = cache_folder()
+    if base is None:
         return njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
+    folder = base / _module_folder(Path(function.__code__.co_filename))
+    _mark_used(folder)
     # The folder is read from Numba's configuration once, here; it must not change for other users of Numba.
     before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
     try:
@@ -102,23 +106,18 @@ def _survive_bad_cache(dispatcher: Any) -> None:
 
 @cache
 def cache_folder() -> Path | None:
-    """Return the folder for this version's machine code, made if need be, or None if there is no safe one.
+    """Return the folder for machine code, made if need be, or None if there is no safe one.
 
     ``$NUMBA_CACHE_DIR``, ``$XDG_CACHE_HOME/heldby``, ``~/.cache/heldby``, ``/tmp/heldby-<uid>``: the first
-    that only this user and root can write to. Folders of other versions unused for 30 days are removed.
+    that only this user and root can write to. What was not used for 30 days is removed now and then.
     """
-    name = f"kernels-{_digest()}"
     for base in _candidates():
-        folder = base / name
+        folder = base / f"kernels-{_environment()}"
         try:
-            if folder.is_dir():
-                if _is_safe(folder):
-                    os.utime(folder)
-                    return folder
-                continue
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if _is_safe(folder):
-                _remove_stale(base, folder)
+                _mark_used(folder)
+                _remove_stale([*base.glob("kernels-*"), *folder.iterdir()])
                 return folder
         except OSError:
             continue
@@ -126,9 +125,16 @@ def cache_folder() -> Path | None:
 
 
 def compiled_before() -> bool:
-    """Return whether kernels of this version were compiled here before; if not, the first run is slow."""
-    folder = cache_folder()
-    return folder is not None and next(folder.rglob("*.nbi"), None) is not None
+    """Return whether most kernel modules, as they are now, were compiled here before; if not, say so.
+
+    The first run takes up to 10 s more. Most, not all: no run needs every kernel.
+    """
+    base = cache_folder()
+    if base is None:
+        return False
+    modules = list(_PACKAGE.rglob("*kernels.py"))
+    compiled = sum(any((base / _module_folder(path)).rglob("*.nbi")) for path in modules)
+    return 2 * compiled >= len(modules)
 
 
 @contextmanager
@@ -146,14 +152,30 @@ def watch_compilation(started: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
-def _digest() -> str:
-    digest = hashlib.sha256()
-    for path in [Path(__file__), *sorted(_PACKAGE.rglob("*kernels*.py"))]:
-        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+def _environment() -> str:
     cpu = (llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten())
     made_with = (sys.version, numba.__version__, llvmlite.__version__, cpu, config.BOUNDSCHECK, config.OPT)
-    digest.update(repr(made_with).encode())
-    return digest.hexdigest()[:16]
+    return hashlib.sha256(repr(made_with).encode()).hexdigest()[:16]
+
+
+@cache
+def _module_folder(module: Path) -> str:
+    """Return the name of the folder for the kernels of `module`: it differs when any source differs."""
+    digest = hashlib.sha256()
+    seen: set[Path] = set()
+    waiting = [module]
+    while waiting:
+        path = waiting.pop()
+        if path in seen or not path.is_file():
+            continue
+        seen.add(path)
+        source = path.read_text("utf-8")
+        digest.update(source.encode() + b"\0")
+        for found in _IMPORT.finditer(source):
+            folder = _PACKAGE.joinpath(*found["module"].split(".")[1:])
+            names = [name.split()[0] for name in found["names"].strip("()").split(",") if name.strip()]
+            waiting += [folder.with_suffix(".py"), *(folder / f"{name}.py" for name in names)]
+    return f"{module.stem}-{digest.hexdigest()[:16]}"
 
 
 def _candidates() -> Iterator[Path]:
@@ -187,10 +209,17 @@ def _is_safe(folder: Path) -> bool:
     return whole.stat().st_uid == os.geteuid() and os.access(whole, os.W_OK | os.X_OK)
 
 
-def _remove_stale(base: Path, keep: Path) -> None:
-    for other in base.glob("kernels-*"):
-        if other != keep and time.time() - other.stat().st_mtime > _STALE_AFTER_S:
-            shutil.rmtree(other, ignore_errors=True)
+def _mark_used(folder: Path) -> None:
+    with suppress(OSError):
+        if time.time() - folder.stat().st_mtime > _TOUCHED_EVERY_S:
+            os.utime(folder)
+
+
+def _remove_stale(folders: list[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):  # another process removed it
+            if time.time() - folder.stat().st_mtime > _STALE_AFTER_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
