@@ -1,0 +1,141 @@
+"""The function table inside compiled kernels: find a function by pc, decode its pc-value tables.
+
+A pc-value table says which value (frame size, stack map number, line ...) holds at which instruction: pairs of
+variable-length numbers, a zigzag value delta and a pc delta in units of the instruction size
+(runtime/symtab.go ``pcvalue`` and ``step``, Go 1.21 to 1.27).
+"""
+
+# mypy: ignore-errors
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.jit import inline_kernel, kernel, u64
+
+NO_VALUE = -1
+"""What Go itself takes for a table that is absent."""
+BAD_TABLE = -(1 << 40)
+"""The table is cut off, or has no value for the pc."""
+_MAX_STEPS = 1 << 20
+
+ROLE_SIGPANIC = 1
+ROLE_ASYNC_PREEMPT = 2
+ROLE_DEBUG_CALL = 3
+ROLE_CGOCALLBACK = 4
+ROLE_REFLECT_STUB = 5
+ROLE_GOGO = 6
+
+FLAG_TOP_FRAME = 1
+FLAG_SP_WRITE = 2
+
+
+class FunctionColumns(NamedTuple):
+    """What kernels need of every function, by index; offsets are into the byte arrays at the end.
+
+    Attributes:
+        entry: ``uint64[n]``, ascending.
+        limit: ``uint64[n]``, the first address behind the function.
+        frame_sizes: ``int64[n]``, offset of the pc-value table of frame sizes in `pctab`, 0 for none.
+        map_numbers: ``int64[n]``, the same for stack map numbers.
+        args_maps: ``int64[n]``, offset in `funcdata`, -1 for none.
+        locals_maps: ``int64[n]``, offset in `funcdata`, -1 for none.
+        objects: ``int64[n]``, offset of the stack object table in `funcdata`, -1 for none.
+        masks: ``int64[n]``, offset in `rodata` of the module's read-only data.
+        args: ``int64[n]``, bytes of arguments, negative when unknown.
+        deferreturn: ``int64[n]``, offset of the deferreturn call from the entry, 0 for none.
+        flags: ``uint8[n]``, ``FLAG_*``.
+        roles: ``uint8[n]``, ``ROLE_*``, 0 for an ordinary function.
+        pctab: ``uint8[...]``.
+        funcdata: ``uint8[...]``.
+        rodata: ``uint8[...]``.
+    """
+
+    entry: NDArray[np.uint64]
+    limit: NDArray[np.uint64]
+    frame_sizes: NDArray[np.int64]
+    map_numbers: NDArray[np.int64]
+    args_maps: NDArray[np.int64]
+    locals_maps: NDArray[np.int64]
+    objects: NDArray[np.int64]
+    masks: NDArray[np.int64]
+    args: NDArray[np.int64]
+    deferreturn: NDArray[np.int64]
+    flags: NDArray[np.uint8]
+    roles: NDArray[np.uint8]
+    pctab: NDArray[np.uint8]
+    funcdata: NDArray[np.uint8]
+    rodata: NDArray[np.uint8]
+
+
+@inline_kernel
+def find_function(entry, limit, pc):
+    """Return the index of the function that holds `pc` (uint64), or -1; O(log n)."""
+    low = u64(0)
+    high = u64(entry.size)
+    while low < high:
+        middle = (low + high) >> u64(1)
+        if entry[middle] <= pc:
+            low = middle + u64(1)
+        else:
+            high = middle
+    if low == u64(0) or pc >= limit[low - u64(1)]:
+        return np.int64(-1)
+    return np.int64(low - u64(1))
+
+
+@kernel
+def find_functions(entry, limit, pcs, out):
+    """Write the function index of each pc, or -1, to `out` (``int64[len(pcs)]``)."""
+    for i in range(pcs.size):
+        out[i] = find_function(entry, limit, pcs[i])
+
+
+@kernel
+def pc_value(pctab, offset, distance, quantum):
+    """Return the value at `distance` bytes behind the function's entry, NO_VALUE without a table, or BAD_TABLE.
+
+    `offset` and `quantum` are int64; a value holds below the pc that follows it.
+    """
+    if offset == 0:
+        return np.int64(NO_VALUE)
+    size = np.int64(pctab.size)
+    at = offset
+    value = np.int64(-1)
+    reached = np.int64(0)
+    for step in range(_MAX_STEPS):
+        number = np.int64(0)
+        shift = 0
+        while True:
+            if at >= size or shift > 28:
+                return np.int64(BAD_TABLE)
+            byte = np.int64(pctab[u64(at)])
+            at += 1
+            number |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                break
+        if number == 0 and step > 0:
+            return np.int64(BAD_TABLE)
+        number &= 0xFFFFFFFF
+        if number & 1:
+            value -= (number >> 1) + 1
+        else:
+            value += number >> 1
+        number = np.int64(0)
+        shift = 0
+        while True:
+            if at >= size or shift > 28:
+                return np.int64(BAD_TABLE)
+            byte = np.int64(pctab[u64(at)])
+            at += 1
+            number |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                break
+        reached += number * quantum
+        if distance < reached:
+            return value
+    return np.int64(BAD_TABLE)
