@@ -128,9 +128,9 @@ def _change_lines(answer: Answer, width: int) -> list[Text]:
             line = Text(f"{number:3}  {shorten(finding.title, width - 5 - len(saving))}")
             lines.append(line.append(saving, style="green"))
         return [heading, *lines]
-    if not answer.holders or (answer.holders[0].share or 0) < 0.25:
+    top = answer.holders[0] if answer.holders else None
+    if top is None or (top.share or 0) < 0.25 or top.root_kind not in ("global", "goroutine", "object"):
         return []
-    top = answer.holders[0]
     # Retained bytes are exact by the dominator tree, so this saving is measured, not guessed.
     advice = f"  1  Letting go of {shorten(top.path, width - 19)}"
     saving = f"would free {format_bytes(top.retained_bytes)}: nothing else keeps it."

@@ -24,6 +24,9 @@ def holder_lines(answer: Answer, width: int, limit: int) -> list[Text]:
         lines.append(_row(holder, width))
         if index < _DETAILED or (holder.share or 0) >= 0.1:
             lines.extend(_details(answer, index, width))
+        elif holder.used_by:  # without a name, these functions are all that tells which variable it is
+            used_by = _listing("used by", holder.used_by, width - _INDENT)
+            lines.append(Text(" " * _INDENT).append(used_by, style="dim"))
     rest = answer.holders[limit:]
     if rest:
         count = sum(holder.retained_bytes for holder in rest)

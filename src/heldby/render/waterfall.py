@@ -98,7 +98,7 @@ def _row_lines(row: RssRow, base: int, width: int) -> list[Text]:
 
 def percent(share: float) -> str:
     """Return a share as ``87%``; what is there but rounds to nothing is ``<1%``, never 0%."""
-    if 0 < share < 0.005:
+    if 0 < share <= 0.005:
         return "<1%"
     if 0.995 <= share < 1:
         return ">99%"
