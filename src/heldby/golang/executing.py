@@ -52,8 +52,7 @@ class Executing:
         interrupted: ``bool[k]``, False when the place is a call, as in a vDSO call: its stack map is valid.
         registers: ``uint64[k, r]``, general registers.
         on_system_stack: ``int64[j]``, goroutines that ran on a system stack: ``g.sched`` is right for them.
-        threads: of the capture that belong to the Go scheduler.
-        other_threads: that do not (C threads).
+        other_threads: threads that ran no Go code of a goroutine: in a system call, idle, or C threads.
     """
 
     goroutine: NDArray[np.int64]
@@ -63,7 +62,6 @@ class Executing:
     interrupted: NDArray[np.bool_]
     registers: NDArray[np.uint64]
     on_system_stack: NDArray[np.int64]
-    threads: int
     other_threads: int
 
 
@@ -87,7 +85,7 @@ def find_executing(
     names = _GENERAL[runtime.layout.arch]
     for thread in threads:
         machine = machines.get(thread.tid)
-        if machine is None:
+        if machine is None or goroutines.syscall_sp[machine.goroutine]:
             continue
         matched += 1
         place = _place(runtime, functions, goroutines, machine, thread.registers)
@@ -105,7 +103,6 @@ def find_executing(
         interrupted=np.array([row[4] for row in rows], np.bool_),
         registers=np.array([row[5] for row in rows], np.uint64).reshape(len(rows), len(names)),
         on_system_stack=np.array(on_system_stack, np.int64),
-        threads=matched,
         other_threads=len(threads) - matched,
     )
 

@@ -186,11 +186,9 @@ def _starts(layout: Layout, goroutines: Goroutines, executing: Executing) -> unw
     pc = np.where(in_syscall, goroutines.syscall_pc, goroutines.sched_pc)
     sp = np.where(in_syscall, goroutines.syscall_sp, goroutines.sched_sp)
     lr = np.where(in_syscall, _WORD(0), goroutines.sched_lr)
-    # A thread's own place counts unless the goroutine is in a system call, whose place is saved.
-    own = ~in_syscall[executing.goroutine]
-    rows = executing.goroutine[own]
-    pc[rows], sp[rows], lr[rows] = executing.pc[own], executing.sp[own], executing.lr[own]
-    mode[rows] = np.where(executing.interrupted[own], 2, 1)
+    rows = executing.goroutine
+    pc[rows], sp[rows], lr[rows] = executing.pc, executing.sp, executing.lr
+    mode[rows] = np.where(executing.interrupted, 2, 1)
     return unwinding.Starts(
         pc=pc,
         sp=sp,

@@ -1,0 +1,59 @@
+"""Deferred ways: references that count only where nothing else leads.
+
+A plain dominator tree has no mercy: an object that a user's map and the runtime's own list of goroutines both
+reach is dominated by neither. So the ways that must not name a holder are deferred: what the other ways reach
+is analysed without them, and only the rest is reached through them. Every vertex stays reachable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.graph.csr import Graph
+from heldby.graph.deferral_kernels import mark_reached, redirect_deferred
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Deferred:
+    """References that were set aside: their numbers and where they led; `restore` puts them back.
+
+    Attributes:
+        edges: ``int64[d]``, ascending.
+        targets: ``uint32[d]``.
+        firmly_reached: ``uint8[n]``, vertices that the ways that are not deferred reach.
+    """
+
+    edges: NDArray[np.int64]
+    targets: NDArray[np.uint32]
+    firmly_reached: NDArray[np.uint8]
+
+    def restore(self, graph: Graph) -> None:
+        """Put the references back in place."""
+        graph.targets[self.edges] = self.targets
+
+
+def defer_ways(graph: Graph, starts: NDArray[np.uint32], internal: NDArray[np.uint8]) -> Deferred:
+    """Redirect, in place, the references that would compete with those reached from `starts`.
+
+    Args:
+        graph: changed in place: deferred references point back at their source.
+        starts: vertices whose ways are not deferred.
+        internal: ``uint8[n]``, vertices whose own references are deferred although they may be reached.
+
+    Cost: two passes over the references; 5 bytes a vertex and 12 for each deferred reference.
+    """
+    reached = np.zeros(graph.node_count, np.uint8)
+    reached[0] = 1  # the virtual root refers to every root, deferred or not
+    reached[starts] = 1
+    queue = np.empty(graph.node_count, np.uint32)
+    queue[: starts.size] = starts
+    mark_reached(graph.offsets, graph.targets, reached, internal, queue, starts.size)
+    del queue
+    none64, none32 = np.zeros(0, np.int64), np.zeros(0, np.uint32)
+    count = int(redirect_deferred(graph.offsets, graph.targets, reached, internal, none64, none32, False))
+    edges, originals = np.empty(count, np.int64), np.empty(count, np.uint32)
+    redirect_deferred(graph.offsets, graph.targets, reached, internal, edges, originals, True)
+    return Deferred(edges, originals, reached)

@@ -1,0 +1,52 @@
+"""Setting aside the ways that must not name a holder."""
+
+# mypy: ignore-errors
+from __future__ import annotations
+
+import numpy as np
+
+from heldby.jit import ONE, kernel, u64
+
+
+@kernel
+def mark_reached(offsets, targets, reached, stop, queue, tail):
+    """Extend `reached` (uint8) from the first `tail` vertices of `queue`, not through vertices in `stop`.
+
+    Returns the new tail; `queue` then lists all vertices reached.
+    """
+    head = u64(0)
+    end = u64(tail)
+    while head < end:
+        v = u64(queue[head])
+        head += ONE
+        if stop[v]:
+            continue
+        for e in range(u64(offsets[v]), u64(offsets[v + ONE])):
+            w = u64(targets[e])
+            if reached[w] == 0:
+                reached[w] = 1
+                queue[end] = np.uint32(w)
+                end += ONE
+    return end
+
+
+@kernel
+def redirect_deferred(offsets, targets, reached, internal, edges, originals, fill):
+    """Turn every reference into a self-reference that leads from a deferred source to a vertex in `reached`.
+
+    Deferred sources are `internal` vertices and those not in `reached`. With `fill` the numbers of the changed
+    edges and their targets are kept, so that they can be put back; without it they are only counted.
+    """
+    k = u64(0)
+    for v in range(u64(offsets.size) - ONE):
+        if reached[v] and not internal[v]:
+            continue
+        for e in range(u64(offsets[v]), u64(offsets[v + ONE])):
+            w = targets[e]
+            if reached[u64(w)] and u64(w) != v:
+                if fill:
+                    edges[k] = np.int64(e)
+                    originals[k] = w
+                    targets[e] = np.uint32(v)
+                k += ONE
+    return k

@@ -1,0 +1,1 @@
+"""The `Heap`: objects, types, references and roots of one process; what everything to the right reads."""

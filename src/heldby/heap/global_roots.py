@@ -1,0 +1,140 @@
+"""Global variables as roots: the words of data and bss that the collector scans, under their variables' names."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.binary.dwarf import Dwarf
+from heldby.golang.objects import ObjectTable
+from heldby.golang.runtime import Runtime
+from heldby.golang.variables import Variables, is_runtime_name
+from heldby.heap.process import Process
+from heldby.heap.roots import RootBuilder, RootKind
+
+U64 = NDArray[np.uint64]
+_SECTIONS = (("data", "edata"), ("bss", "ebss"))
+
+
+def scanned_words(runtime: Runtime) -> tuple[U64, U64, int]:
+    """Return address and value of every pointer word in the variables of all modules.
+
+    The third value is the number of bytes that are not in the capture; their words count as nil.
+    """
+    addrs, values, missing = [], [], 0
+    for module in runtime.modules:
+        for start, end in _SECTIONS:
+            low, high = module.range(start, end)
+            mask = module.pointer_masks[start]
+            data, absent = runtime.image.read_available(low, (high - low) & ~7)
+            missing += absent
+            at = np.flatnonzero(mask)
+            addrs.append(np.uint64(low) + at.astype(np.uint64) * np.uint64(8))
+            values.append(np.frombuffer(data, np.uint64)[: mask.size][at])
+    return np.concatenate(addrs), np.concatenate(values), missing
+
+
+def symbol_variables(process: Process) -> Variables:
+    """Return the variables that the symbol table names; empty when the program is stripped."""
+    table = process.executable.symbols
+    rows = table.objects()
+    start = table.addresses[rows] + np.uint64(process.load_bias)
+    wanted = np.zeros(rows.size, np.bool_)
+    for module in process.runtime.modules:
+        for low, high in (module.range("data", "edata"), module.range("bss", "ebss")):
+            wanted |= (start >= low) & (start < high)
+    rows, start = rows[wanted], start[wanted]
+    # Of several symbols at one address (section marks like runtime.bss) the largest names the variable.
+    size = np.maximum(table.sizes[rows], np.uint64(1))
+    order = np.lexsort((size, start))
+    last = np.append(start[order][1:] != start[order][:-1], True) if order.size else np.zeros(0, np.bool_)
+    keep = order[last]
+    names = [table.name(int(row)) for row in rows[keep]]
+    return Variables(
+        start=start[keep],
+        size=size[keep],
+        names=names,
+        runtime_owned=np.array([is_runtime_name(name) for name in names], np.bool_),
+        types=[],
+        nameless=np.zeros(len(names), np.bool_),
+    )
+
+
+def dwarf_variables(process: Process, dwarf: Dwarf) -> Variables:
+    """Return the package-level variables that DWARF names, with their types."""
+    table = dwarf.globals
+    start = table.addresses + np.uint64(process.load_bias)
+    wanted = np.zeros(start.size, np.bool_)
+    for module in process.runtime.modules:
+        for low, high in (module.range("data", "edata"), module.range("bss", "ebss")):
+            wanted |= (start >= low) & (start < high)
+    keep = np.flatnonzero(wanted)
+    keep = keep[np.append(start[keep][1:] != start[keep][:-1], True)] if keep.size else keep
+    names = [table.name(int(row)) for row in keep]
+    return Variables(
+        start=start[keep],
+        size=np.maximum(table.sizes[keep], 1).astype(np.uint64),
+        names=names,
+        runtime_owned=np.array([is_runtime_name(name) for name in names], np.bool_),
+        types=[table.type(int(row)) for row in keep],
+        nameless=np.zeros(len(names), np.bool_),
+    )
+
+
+def nameless_name(runtime: Runtime, addr: int) -> str:
+    """Return section and offset of an address among the variables: ``bss+0x1f40``."""
+    for number, module in enumerate(runtime.modules):
+        for start, end in _SECTIONS:
+            low, high = module.range(start, end)
+            if low <= addr < high:
+                prefix = f"module{number}." if number else ""
+                return f"{prefix}{start}+{addr - low:#x}"
+    return f"{addr:#x}"
+
+
+def with_nameless(
+    runtime: Runtime, known: Variables, addrs: U64, runtime_owned: NDArray[np.bool_]
+) -> Variables:
+    """Return `known` with a nameless one-word variable for each of `addrs` that it does not cover."""
+    new = known.at(addrs) < 0
+    extra, owned = addrs[new], runtime_owned[new]
+    start = np.concatenate((known.start, extra))
+    order = np.argsort(start, kind="stable")
+    names = [*known.names, *(nameless_name(runtime, addr) for addr in extra.tolist())]
+    types = [*known.types, *([None] * extra.size)] if known.types else []
+    return Variables(
+        start=start[order],
+        size=np.concatenate((known.size, np.full(extra.size, 8, np.uint64)))[order],
+        names=[names[i] for i in order],
+        runtime_owned=np.concatenate((known.runtime_owned, owned))[order],
+        types=[types[i] for i in order] if types else [],
+        nameless=np.concatenate((known.nameless, np.ones(extra.size, np.bool_)))[order],
+    )
+
+
+def add_global_roots(
+    builder: RootBuilder, objects: ObjectTable, variables: Variables, addrs: U64, values: U64
+) -> None:
+    """Add a node for each variable that refers to an object, and its pointers.
+
+    Labels are the offset of the word within its variable; `heldby.heap.naming` makes field names of them.
+    """
+    targets = objects.find(values)
+    real = targets != 0
+    addrs, targets = addrs[real], targets[real]
+    rows = variables.at(addrs)
+    used, position = np.unique(rows, return_inverse=True)
+    deferred = variables.runtime_owned[used]
+    runtime_group = builder.add_nodes(RootKind.RUNTIME, ["runtime"], deferred=True)
+    group = np.where(deferred, np.uint32(runtime_group), np.uint32(0xFFFFFFFF)).astype(np.uint32)
+    first = builder.add_nodes(
+        RootKind.GLOBAL,
+        (variables.names[row] for row in used.tolist()),
+        group=group,
+        deferred=deferred,
+        item=used.astype(np.int64),
+    )
+    offsets = addrs - variables.start[rows]
+    distinct, label_of = np.unique(offsets, return_inverse=True)
+    labels = np.array([builder.label(f"+{offset:#x}") for offset in distinct.tolist()], np.uint32)
+    builder.add_slots((first + position).astype(np.uint32), targets, addrs, labels[label_of])

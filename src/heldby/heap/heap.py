@@ -1,0 +1,81 @@
+"""The `Heap`: everything that is known of one process's memory, and the analyses that all commands share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.golang.objects import ObjectTable
+from heldby.golang.specials import SpecialTable
+from heldby.golang.variables import Variables
+from heldby.graph.csr import Graph
+from heldby.graph.deferral import Deferred
+from heldby.graph.dominators import DominatorTree, dominators
+from heldby.graph.dominators import retained as retained_sizes
+from heldby.heap.process import Process
+from heldby.heap.roots import RootTable
+
+
+@dataclass(kw_only=True)
+class Heap:
+    """The heap of a Go process: objects, references, roots, types, and who keeps what.
+
+    Vertices: 0 is the virtual root, 1..n are the objects in address order, n + 1.. are the roots.
+
+    Attributes:
+        process: the core, the executable and the runtime that the heap was read from.
+        objects: the object table.
+        graph: references of objects and roots; ways that must not name a holder are set aside in `deferred`.
+        words: ``uint32[edges]``: the word of the source that holds the pointer; for roots, the row of the slot.
+        roots: the root nodes.
+        variables: global variables by address.
+        specials: finalizers, cleanups, weak handles, profile samples.
+        deferred: the references set aside.
+        caveats: what a reader should know, in plain words.
+    """
+
+    process: Process
+    objects: ObjectTable
+    graph: Graph
+    words: NDArray[np.uint32]
+    roots: RootTable
+    variables: Variables
+    specials: SpecialTable
+    deferred: Deferred
+    caveats: list[str]
+
+    @property
+    def object_count(self) -> int:
+        """Allocated objects, garbage included."""
+        return len(self.objects)
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """Shallow bytes of every vertex, ``int64[vertices]``; 0 for roots."""
+        out = np.zeros(self.graph.node_count, np.int64)
+        out[: self.object_count + 1] = self.objects.sizes()
+        return out
+
+    @cached_property
+    def tree(self) -> DominatorTree:
+        """The exact dominator tree. Cost: see `heldby.graph.dominators.dominators`."""
+        return dominators(self.graph)
+
+    @cached_property
+    def _retained(self) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+        return retained_sizes(self.tree, self.sizes)
+
+    @property
+    def retained_bytes(self) -> NDArray[np.int64]:
+        """What each reachable vertex retains, by its number in `tree`, ``int64[k]``."""
+        return self._retained[0]
+
+    @cached_property
+    def live(self) -> NDArray[np.bool_]:
+        """Which objects are reachable, ``bool[n + 1]``; False for the virtual root."""
+        reached = self.tree.reached[: self.object_count + 1].copy()
+        reached[0] = False
+        return reached

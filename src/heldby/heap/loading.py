@@ -1,0 +1,104 @@
+"""From a core to a `Heap`, step by step; each step needs only those before it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from heldby.binary.dwarf import Dwarf
+from heldby.errors import HeldbyError
+from heldby.golang.functions import FunctionTable
+from heldby.golang.goroutine_list import find_goroutines
+from heldby.golang.goroutines import read_goroutines
+from heldby.golang.objects import read_objects
+from heldby.golang.references import read_references
+from heldby.golang.spans import read_spans
+from heldby.golang.specials import read_specials
+from heldby.golang.stacks import read_stacks
+from heldby.golang.variables import Variables
+from heldby.graph.deferral import defer_ways
+from heldby.heap.assembly import assemble_graph
+from heldby.heap.global_roots import (
+    add_global_roots,
+    dwarf_variables,
+    scanned_words,
+    symbol_variables,
+    with_nameless,
+)
+from heldby.heap.goroutine_roots import add_goroutine_roots
+from heldby.heap.heap import Heap
+from heldby.heap.process import Process, assemble_process
+from heldby.heap.roots import RootBuilder
+from heldby.heap.special_roots import add_special_roots
+from heldby.memory.core_file import CoreFile
+from heldby.progress import QUIET, Progress
+
+
+def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = QUIET) -> Heap:
+    """Return the heap of the process in `core`.
+
+    Args:
+        core: the core or capture.
+        exe: the executable, where the core does not carry it.
+        progress: told of each phase.
+
+    Raises:
+        MissingData, FormatError: the core lacks what the runtime needs, or is not what it must be.
+    """
+    caveats: list[str] = []
+    with progress.phase("finding the Go runtime"):
+        process = assemble_process(core, exe=exe)
+        dwarf = _dwarf(process, caveats)
+    with progress.phase("reading spans and objects"):
+        spans = read_spans(process.runtime)
+        objects = read_objects(process.runtime, spans)
+    runtime = process.runtime
+    with progress.phase("reading references"):
+        references = read_references(runtime, objects)
+        specials = read_specials(runtime, objects)
+    with progress.phase("reading roots"):
+        builder = RootBuilder.empty()
+        addrs, values, missing = scanned_words(runtime)
+        variables = _variables(process, dwarf, addrs[values != 0])
+        add_global_roots(builder, objects, variables, addrs, values)
+        add_special_roots(builder, runtime, objects, references, specials)
+        functions = FunctionTable(runtime)
+        goroutines = read_goroutines(runtime, find_goroutines(runtime, objects))
+        stacks = read_stacks(runtime, functions, goroutines, core.threads)
+        add_goroutine_roots(builder, objects, functions, goroutines, stacks, dwarf, process.load_bias)
+        roots = builder.build()
+    with progress.phase("joining objects and roots"):
+        graph, words = assemble_graph(references, roots)
+        internal = np.zeros(graph.node_count, np.uint8)
+        firm = np.flatnonzero(~roots.deferred).astype(np.uint32) + np.uint32(len(objects) + 1)
+        deferred = defer_ways(graph, firm, internal)
+    if missing:
+        caveats.append(f"{missing:,} bytes of global variables are not in the capture")
+    caveats.extend(f"{name}: {count:,}" for name, count in stacks.unknowns.items())
+    return Heap(
+        process=process,
+        objects=objects,
+        graph=graph,
+        words=words,
+        roots=roots,
+        variables=variables,
+        specials=specials,
+        deferred=deferred,
+        caveats=[*process.caveats, *caveats],
+    )
+
+
+def _dwarf(process: Process, caveats: list[str]) -> Dwarf | None:
+    if not process.executable.has_dwarf:
+        return None
+    try:
+        return Dwarf(process.executable)
+    except HeldbyError as error:
+        caveats.append(f"the debug information cannot be read: {error.message}")
+        return None
+
+
+def _variables(process: Process, dwarf: Dwarf | None, addrs: np.ndarray) -> Variables:
+    known = dwarf_variables(process, dwarf) if dwarf is not None else symbol_variables(process)
+    return with_nameless(process.runtime, known, addrs, np.zeros(addrs.size, np.bool_))
