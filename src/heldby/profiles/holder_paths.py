@@ -12,7 +12,7 @@ is what a holder retains. ``inuse_space`` and ``inuse_objects`` charge each path
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -44,7 +44,7 @@ class PathTree:
     """The dominator tree with like siblings merged; node 0 is the virtual root.
 
     Attributes:
-        parent: ``int64[n]``; a parent comes before its children; ``parent[0]`` is not read.
+        parent: integers ``[n]``; a parent comes before its children; ``parent[0]`` is not read.
         count: ``int64[n]``, objects merged into the node.
         shallow: ``int64[n]``, bytes of these objects alone.
         retained: ``int64[n]``, their bytes and all below them.
@@ -54,7 +54,7 @@ class PathTree:
         root_kind: what kind of root a top is; asked for the tops only, what lies below inherits it.
     """
 
-    parent: Ints
+    parent: Ints | NDArray[np.uint32]
     count: Ints
     shallow: Ints
     retained: Ints
@@ -86,7 +86,10 @@ def holder_profile(
         most_paths: the nodes that retain most are written, up to this many; the bytes and objects of the
             others count for their nearest written ancestor, and a comment says how many they are.
     """
-    if np.any(tree.parent[1:] >= np.arange(1, tree.parent.size)):
+    parents = tree.parent.astype(np.int64)
+    parents[0] = 0
+    tree = replace(tree, parent=parents)
+    if np.any(parents[1:] >= np.arange(1, parents.size)):
         raise ValueError("a parent must come before its children")
     kept = _largest(tree, most_paths)
     shallow, count = _folded(tree, kept)

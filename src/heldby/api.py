@@ -1,0 +1,142 @@
+"""`open`: from whatever names a heap (a PID, a core file, a capture) to the `Heap` that the commands read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from heldby.errors import FormatError, Unsupported, UsageError
+from heldby.progress import QUIET, Progress
+
+if TYPE_CHECKING:
+    from heldby.heap import Heap
+    from heldby.memory.core_file import CoreFile
+
+Method = Literal["auto", "fork", "stop"]
+Target = int | str | os.PathLike[str]
+
+_HIGHEST_PID: Final = 1 << 22  # include/linux/threads.h, PID_MAX_LIMIT
+_COMPRESSED: Final = (
+    (b"\x28\xb5\x2f\xfd", "zstd", "zstd -d"),
+    (b"\x04\x22\x4d\x18", "lz4", "lz4 -d"),
+    (b"\xfd7zXZ\x00", "xz", "xz -dk"),
+    (b"BZh", "bzip2", "bzip2 -dk"),
+)
+
+
+def open(  # noqa: A001
+    target: Target,
+    *,
+    exe: str | os.PathLike[str] | None = None,
+    method: Method = "auto",
+    progress: Progress = QUIET,
+) -> Heap:
+    """Capture or open `target` and return its heap.
+
+    A process is captured into memory, not to disk, and goes on at once; see docs/commands.md for the pause.
+
+    Args:
+        target: a PID (a number, or its digits as text), or the path of a core file or capture.
+        exe: the program's executable, for a core that does not bring it along.
+        method: how to capture a process: a copy by ``fork``, ``stop`` until all is copied, or ``auto``.
+        progress: is told of each phase.
+
+    Raises:
+        HeldbyError: one of the tree in `heldby.errors`; each says what happened, why, and what to do.
+
+    Example:
+        >>> import heldby
+        >>> heldby.open("/no/such/core")
+        Traceback (most recent call last):
+        ...
+        heldby.errors.UsageError: there is no file /no/such/core
+    """
+    from heldby.heap import load_heap
+
+    core = open_target(target, method=method, progress=progress)
+    return load_heap(core, exe=_existing_exe(exe), progress=progress)
+
+
+def open_target(target: Target, *, method: Method = "auto", progress: Progress = QUIET) -> CoreFile:
+    """Return the core of `target`, as for `open`, without reading the heap in it."""
+    from heldby.memory.core_file import open_core
+
+    pid = pid_of(target)
+    if pid is not None:
+        from heldby.capture import capture_process
+
+        return capture_process(pid, None, method=method, progress=progress).core
+    path = Path(os.fspath(target))  # type: ignore[arg-type]  # an int is a PID
+    refuse_unreadable(path)
+    return open_core(path)
+
+
+def pid_of(target: Target) -> int | None:
+    """Return the PID that `target` is, or None for a path (``./4242`` is one). Raises `UsageError`."""
+    if isinstance(target, str) and target.isascii() and target.isdigit():
+        target = int(target[:20])
+    if not isinstance(target, int):
+        return None
+    if not 0 < target <= _HIGHEST_PID:
+        raise UsageError(
+            f"{target} is no PID",
+            cause=f"PIDs go from 1 to {_HIGHEST_PID:,}",
+            next_step="list Go processes with: ps -eo pid,comm; for a file of that name, write ./NAME",
+        )
+    return target
+
+
+def refuse_unreadable(path: Path) -> None:
+    """Raise a `HeldbyError` with advice for a path that is certainly neither a core nor a capture."""
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+            raise UsageError(f"{path} is {kind}", next_step="give a PID, a core file or a capture")
+        with path.open("rb") as file:
+            head = file.read(64)
+    except FileNotFoundError:
+        raise UsageError(
+            f"there is no file {path}", next_step="give a PID, or the path of a core file or a capture"
+        ) from None
+    except PermissionError as error:
+        raise UsageError(
+            f"{path}: {error.strerror}",
+            cause="captures and cores are readable by their owner only",
+            next_step="run as the file's owner, or as root",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: {error}", next_step="check the path") from error
+    _refuse_other_format(path, head)
+
+
+def _refuse_other_format(path: Path, head: bytes) -> None:
+    for magic, name, command in _COMPRESSED:
+        if head.startswith(magic):
+            raise FormatError(
+                f"{path} is compressed with {name}",
+                cause="systemd-coredump and many scripts compress cores",
+                next_step=f"unpack it first: {command} {path}",
+            )
+    if head.startswith(b"\x1f\x8b"):
+        raise FormatError(
+            f"{path} is compressed with gzip",
+            cause="it is a compressed core, or a pprof profile, which does not hold the heap itself",
+            next_step=f"unpack a core first: gunzip -k {path}; for a profile use: go tool pprof {path}",
+        )
+    if head.startswith(b"go1.") and b"heap dump" in head:
+        raise Unsupported(
+            f"{path} was written by debug.WriteHeapDump, which heldby does not read yet",
+            next_step="give the PID of the process, or a core file",
+        )
+
+
+def _existing_exe(exe: str | os.PathLike[str] | None) -> Path | None:
+    if exe is None:
+        return None
+    path = Path(exe)
+    if not path.is_file():
+        raise UsageError(f"there is no executable {path}", next_step="check the path given with --exe")
+    return path

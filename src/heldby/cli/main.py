@@ -1,0 +1,147 @@
+"""The entry point: commands, and the one place that turns what went wrong into words and an exit code.
+
+Exit codes: 0 done, 1 other, 2 usage, 3 capture, 4 format, 5 missing data, 6 limit, 70 a mistake of ours,
+130 interrupted, 143 terminated. stdout carries the answer and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import sys
+import tempfile
+import traceback
+from types import FrameType
+
+import click
+
+import heldby
+from heldby.cli.capture import capture
+from heldby.cli.doctor import doctor
+from heldby.cli.explain import explain
+from heldby.cli.export import export
+from heldby.cli.group import Group
+from heldby.cli.run import Run
+from heldby.errors import HeldbyError, InternalError, LimitExceeded
+
+
+@click.group(
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=(
+        ("heldby 4242", "who holds the memory of process 4242"),
+        ("heldby core.4242 --exe ./payments --format json", "the same from a core file, for a program"),
+    ),
+)
+@click.version_option(heldby.__version__, message="heldby %(version)s")
+def cli() -> None:
+    """Say who holds the memory of a Go process, and where the rest of it went.
+
+    TARGET is a PID, a core file or a file that heldby capture wrote.
+    The process needs no rebuild and no restart; it pauses for milliseconds.
+    """
+
+
+for _command in (explain, capture, export, doctor):
+    cli.add_command(_command)
+
+
+class _Terminated(BaseException):
+    """SIGTERM: unwinds like Ctrl-C, so that a capture lets its target go."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    run = Run()
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = _invoke(sys.argv[1:] if arguments is None else arguments, run)
+        sys.stdout.flush()
+    except HeldbyError as error:
+        code = report(error)
+    except (KeyboardInterrupt, click.Abort):
+        code = _say("heldby: interrupted", 130)
+    except _Terminated:
+        code = _say("heldby: terminated", 143)
+    except BrokenPipeError:
+        code = _drop_stdout()
+    except MemoryError:
+        code = report(
+            LimitExceeded(
+                "this machine has too little memory for this heap",
+                next_step="take it along: heldby capture PID -o FILE, and read FILE on a larger machine",
+            )
+        )
+    except Exception as error:  # the last resort: no traceback reaches the screen
+        code = report(internal_error(error, run))
+    return code
+
+
+def _invoke(arguments: list[str], run: Run) -> int:
+    try:
+        with cli.make_context("heldby", arguments, obj=run) as context:
+            cli.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    return 0
+
+
+def report(error: HeldbyError) -> int:
+    """Write message, cause and next step to stderr and return the exit code of the class."""
+    from heldby.render.plain_text import printable
+
+    lines = [f"heldby: {printable(error.message)}"]
+    if error.cause:
+        lines.append(f"   why: {printable(error.cause)}")
+    if error.next_step:
+        lines.append(f"  next: {printable(error.next_step)}")
+    return _say("\n".join(lines), error.exit_code)
+
+
+def internal_error(error: Exception, run: Run) -> InternalError:
+    """Return the error to show for a mistake of ours; the traceback goes into a log file."""
+    where = None
+    try:
+        descriptor, where = tempfile.mkstemp(prefix="heldby-", suffix=".log")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as log:
+            log.write(f"heldby {heldby.__version__}, Python {sys.version}\n{platform.platform()}\n")
+            log.write(f"arguments: {sys.argv[1:]!r}\n\nsteps:\n")
+            log.writelines(f"{step}\n" for step in run.steps)
+            log.write("\n" + "".join(traceback.format_exception(error)))
+    except OSError:
+        where = None
+    found = f"{type(error).__name__}: {error}"
+    return InternalError(
+        "a mistake of ours, not of yours",
+        cause=found if len(found) <= 300 else found[:300] + "…",
+        next_step=f"please report it with {where}; look it over first, it may name your types and paths"
+        if where
+        else "please report it with what you ran",
+    )
+
+
+def _say(text: str, code: int) -> int:
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except (BrokenPipeError, ValueError):
+        pass
+    return code
+
+
+def _drop_stdout() -> int:
+    """Let the interpreter end quietly when the reader of our output is gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Options that several commands share, each written once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from heldby.cli.run import Run
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+FILE: Final = click.Path(dir_okay=False, path_type=Path)
+
+
+def _set(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
+    def callback(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        run = context.ensure_object(Run)
+        setattr(run, name, value or getattr(run, name))
+
+    return callback
+
+
+def target(function: _F) -> _F:
+    """Add the argument TARGET."""
+    return click.argument("target", metavar="TARGET")(function)
+
+
+def pid(function: _F) -> _F:
+    """Add the argument PID."""
+    return click.argument("pid", metavar="PID", type=click.IntRange(1, 1 << 22))(function)
+
+
+def exe(function: _F) -> _F:
+    """Add ``--exe``."""
+    return click.option(
+        "--exe",
+        type=FILE,
+        metavar="PATH",
+        help="The program's executable, for a core that does not bring it along.",
+    )(function)
+
+
+def method(*choices: str) -> Callable[[_F], _F]:
+    """Add ``--method``."""
+    return click.option(
+        "--method",
+        type=click.Choice(choices),
+        default=choices[0],
+        show_default=True,
+        help="How to capture a process: read a copy made by fork, or stop it until all is copied.",
+    )
+
+
+def force(function: _F) -> _F:
+    """Add ``--force``."""
+    return click.option("--force", is_flag=True, help="Replace the output file if it exists.")(function)
+
+
+def talk(function: _F) -> _F:
+    """Add ``-v`` and ``-q``."""
+    function = click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=_set("quiet"),
+        help="Nothing on stderr but errors.",
+    )(function)
+    return click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_set("verbose"),
+        help="Log each step with its duration on stderr, and show every note.",
+    )(function)

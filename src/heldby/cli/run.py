@@ -1,0 +1,110 @@
+"""One run of the command line: what the user wants to hear, the steps so far, and where output goes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from heldby.errors import FormatError, NoSpace, UsageError
+from heldby.units import format_seconds
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from heldby.progress import Progress
+
+
+@dataclass(slots=True)
+class Run:
+    """What the commands share.
+
+    Attributes:
+        verbose: log every step with its duration on stderr.
+        quiet: nothing on stderr but errors.
+        steps: the steps of this run as they are logged; an internal error's report brings them along.
+    """
+
+    verbose: bool = False
+    quiet: bool = False
+    steps: list[str] = field(default_factory=list)
+
+    def tell(self, line: str) -> None:
+        """Write a line to stderr unless it should be quiet."""
+        if not self.quiet:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+    def log(self, line: str) -> None:
+        """Keep a line for the report of an internal error; show it when verbose."""
+        self.steps.append(line)
+        if self.verbose:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+    @contextmanager
+    def working(self) -> Iterator[Progress]:
+        """Show progress, log the steps, and say so when kernels must be compiled first."""
+        from rich.console import Console
+
+        from heldby.jit import watch_compilation
+        from heldby.render.progress_bar import ProgressBar, amount_text
+
+        def ended(name: str, seconds: float, amount: int, unit: str) -> None:
+            what = f"  ({amount_text(amount, unit)})" if amount else ""
+            self.log(f"{format_seconds(seconds):>8}  {name}{what}")
+
+        told: list[str] = []
+
+        def compiling(kernel: str) -> None:
+            if not told:
+                self.tell("heldby: first run here: compiling for this machine, about 10 s, once")
+            told.append(kernel)
+
+        console = None if self.quiet else Console(stderr=True)
+        with watch_compilation(compiling), ProgressBar(console, listener=ended) as bar:
+            yield bar
+        if told:
+            self.log(f"          compiled {len(told)} kernels")
+
+
+def output_console(file: object = None) -> Console:
+    """Return the console for stdout, or one that writes plain text to `file`."""
+    from rich.console import Console
+
+    return Console(file=file, highlight=False, emoji=False, markup=False)  # type: ignore[arg-type]
+
+
+def write_file(path: Path, data: bytes, *, force: bool) -> None:
+    """Write `data` to `path`, whole or not at all; an existing file only with `force`.
+
+    Raises:
+        UsageError: the file exists.
+        NoSpace: the disk is full.
+        FormatError: the folder cannot be written to.
+    """
+    refuse_existing(path, force=force)
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        kind = NoSpace if error.errno in (28, 122) else FormatError  # ENOSPC, EDQUOT
+        raise kind(
+            f"cannot write {path}: {error.strerror}", next_step="choose another place for the output"
+        ) from error
+
+
+def refuse_existing(path: Path, *, force: bool) -> None:
+    """Raise `UsageError` when `path` exists and may not be replaced; before the work, not after it."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", next_step="name a file")
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists", next_step="choose another name, or replace it with --force")
