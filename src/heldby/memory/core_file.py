@@ -33,11 +33,13 @@ AMD64_REGISTERS: Final = (
 )
 ARM64_REGISTERS: Final = (*(f"x{n}" for n in range(31)), "sp", "pc", "pstate")
 _MACHINES: Final = {62: ("amd64", AMD64_REGISTERS), 183: ("arm64", ARM64_REGISTERS)}
-_PROGRAM_HEADER: Final = np.dtype(
-    [("type", "<u4"), ("flags", "<u4"), ("offset", "<u8"), ("vaddr", "<u8"), ("paddr", "<u8")]
-    + [("filesz", "<u8"), ("memsz", "<u8"), ("align", "<u8")]
+PROGRAM_HEADER: Final = np.dtype(
+    [
+        *(("type", "<u4"), ("flags", "<u4"), ("offset", "<u8"), ("vaddr", "<u8"), ("paddr", "<u8")),
+        *(("filesz", "<u8"), ("memsz", "<u8"), ("align", "<u8")),
+    ]
 )
-_PT_LOAD, _PT_NOTE, _PN_XNUM = 1, 4, 0xFFFF
+PT_LOAD, PT_NOTE, PN_XNUM = 1, 4, 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def parse_core(data: Bytes, path: Path) -> CoreFile:
     caveats: list[str] = []
     missing = 0
     loads: list[Segment] = []
-    for header in headers[headers["type"] == _PT_LOAD]:
+    for header in headers[headers["type"] == PT_LOAD]:
         start, offset, size = int(header["vaddr"]), int(header["offset"]), int(header["filesz"])
         present = max(0, min(size, data.size - offset))
         missing += size - present
@@ -186,31 +188,31 @@ def _machine(data: Bytes, path: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def _program_headers(data: Bytes, path: Path) -> tuple[np.ndarray, bool]:
-    phoff, shoff = struct.unpack_from("<QQ", memoryview(data), 32)
-    phentsize, phnum = struct.unpack_from("<HH", memoryview(data), 54)
-    if phentsize != _PROGRAM_HEADER.itemsize:
+    phoff, shoff = struct.unpack("<QQ", data[32:48].tobytes())
+    phentsize, phnum = struct.unpack("<HH", data[54:58].tobytes())
+    if phentsize != PROGRAM_HEADER.itemsize:
         raise FormatError(
             f"{path}: program headers have {phentsize} bytes each, not 56", cause="the file is damaged"
         )
-    if phnum == _PN_XNUM:
+    if phnum == PN_XNUM:
         # More than 65,534 segments: the count is in sh_info of section 0 (ELF gABI, "Program header").
         if shoff + 48 > data.size:
             raise Truncated(
                 f"{path} ends before its section header", next_step="take the core or capture again"
             )
-        phnum = struct.unpack_from("<I", memoryview(data), shoff + 44)[0]
+        phnum = struct.unpack("<I", data[shoff + 44 : shoff + 48].tobytes())[0]
     whole = max(0, min(phnum, (data.size - phoff) // phentsize)) if phoff < data.size else 0
     if whole == 0:
         raise Truncated(f"{path} ends before its program headers", next_step="take the core or capture again")
     raw = data[phoff : phoff + whole * phentsize]
-    return np.frombuffer(raw.tobytes(), _PROGRAM_HEADER), whole < phnum
+    return np.frombuffer(raw.tobytes(), PROGRAM_HEADER), whole < phnum
 
 
 Note = tuple[int, bytes, bytes]
 
 
 def _all_notes(data: Bytes, headers: np.ndarray) -> Iterator[Note]:
-    for header in headers[headers["type"] == _PT_NOTE]:
+    for header in headers[headers["type"] == PT_NOTE]:
         offset, size = int(header["offset"]), int(header["filesz"])
         yield from iter_notes(data[offset : offset + size].tobytes())
 

@@ -11,6 +11,7 @@ import bisect
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -60,7 +61,7 @@ class Image:
         return None
 
     def pieces(self, addr: int, size: int) -> Iterator[tuple[int, Bytes | None]]:
-        """Yield ``(addr, bytes)`` for the present parts of a range; bytes is None where it is known to be zero.
+        """Yield ``(addr, bytes)`` for the present parts of a range; bytes is None where they are zero.
 
         The second element of a zero piece is None and its length is implied by the next piece's address.
         """
@@ -173,7 +174,7 @@ def _without_overlaps(segments: Sequence[Segment]) -> list[Segment]:
     kept: list[Segment] = []
     priorities = sorted(enumerate(segments), key=lambda item: (item[1].start, item[0]))
     # The usual case, checked in one pass: nothing overlaps.
-    if all(a[1].end <= b[1].start for a, b in zip(priorities, priorities[1:], strict=False)):
+    if all(a[1].end <= b[1].start for a, b in pairwise(priorities)):
         return [segment for _, segment in priorities if segment.start < segment.end]
     starts: list[int] = []
     for segment in segments:

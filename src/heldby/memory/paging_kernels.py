@@ -1,8 +1,8 @@
 """Reading process memory inside compiled kernels: a two-level page table over one buffer of words.
 
-``directory[addr >> 26]`` numbers a block of ``tables`` (or is -1), ``tables[block, (addr >> 12) & 0x3fff]`` is
-the index in ``words`` of the page's first 64-bit word, or `PAGE_ZERO` or `PAGE_MISSING`. 2**21 directory entries
-cover the 47 bits of user addresses; a block covers 64 MiB, Go's own arena size on 64-bit Linux.
+``directory[addr >> 26]`` numbers a block of ``tables`` (or is -1), ``tables[block, (addr >> 12) & 0x3fff]``
+is the index in ``words`` of the page's first 64-bit word, or `PAGE_ZERO` or `PAGE_MISSING`. 2**21 directory
+entries cover the 47 bits of user addresses; a block covers 64 MiB, Go's own arena size on 64-bit Linux.
 """
 
 # mypy: ignore-errors

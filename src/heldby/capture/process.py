@@ -1,0 +1,291 @@
+"""`capture_process`: the memory of a live Go process as an ELF core.
+
+Stop the threads, note their registers and what /proc says, fork, let the threads go, read the fork at
+leisure.
+What may go wrong and why nothing of it harms the target: docs/capture.md.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Final, Literal
+
+from heldby import __version__
+from heldby.capture.code_room import Room, find_rooms
+from heldby.capture.destination import Destination
+from heldby.capture.forking import Copy, ForkFailed, end_copy, fork_process, settle_copy
+from heldby.capture.injection import CODE_SIZE
+from heldby.capture.pages import SourceGone
+from heldby.capture.procfs import namespace_ids, parse_maps, require_text, status_fields, thread_ids
+from heldby.capture.program import Program, open_program
+from heldby.capture.recording import (
+    PauseFacts,
+    Recording,
+    estimate_pages,
+    main_mappings,
+    read_pause_facts,
+)
+from heldby.capture.threads import StoppedThreads
+from heldby.errors import AlreadyTraced, Cancelled, CaptureError, NoSpace, NotGoProcess, TargetGone
+from heldby.memory.core_file import CoreFile, open_core
+from heldby.progress import QUIET, Progress
+
+Method = Literal["auto", "fork", "stop"]
+_HEAD_BYTES: Final = 64 << 20
+_MARGIN_BYTES: Final = 32 << 20
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """A process's memory, taken.
+
+    Attributes:
+        core: opened; its `note` holds the facts below and what /proc said.
+        method: how it was taken.
+        fallback: why it was not forked, when that was tried or ruled out; else None.
+        pause_ns: from the first thread's interruption until the last thread ran on.
+        seconds: the whole capture.
+        captured_bytes: page data in the file, the program's own file not counted.
+    """
+
+    core: CoreFile
+    method: Literal["fork", "stop"]
+    fallback: str | None
+    pause_ns: int
+    seconds: float
+    captured_bytes: int
+    file_bytes: int
+
+
+def capture_process(
+    pid: int,
+    destination: Path | None,
+    *,
+    method: Method = "auto",
+    force: bool = False,
+    any_program: bool = False,
+    progress: Progress = QUIET,
+) -> Capture:
+    """Copy the memory of process `pid` into a core file, or into memory when `destination` is None.
+
+    The process stands still for about the time of a fork and runs on while it is copied; with ``stop``, and
+    where it cannot be forked, for the whole copy. Takes disk or memory for the resident private pages and the
+    program.
+
+    Args:
+        pid: a running Go program on Linux amd64.
+        destination: must not exist unless `force`.
+        method: ``auto`` forks, and stops where that is impossible or unsafe.
+        force: replace `destination`.
+        any_program: do not ask whether the program is written in Go.
+        progress: told the phases.
+
+    Raises:
+        TargetGone, PermissionDenied, AlreadyTraced, NotGoProcess, NoSpace: as their names say.
+        UsageError: the destination exists.
+        CaptureError: it cannot be written, or `method` is ``fork`` and forking failed.
+        Cancelled: Ctrl-C or SIGTERM; the process goes on and nothing is left of the capture.
+    """
+    started = time.monotonic()
+    program = open_program(pid)
+    try:
+        if not program.is_go and not any_program:
+            raise NotGoProcess(
+                f"process {pid} runs {program.path}, which is no Go program",
+                cause="the file has neither Go build information nor a Go function table",
+                next_step="give the PID of a Go program; for a script or a wrapper that of its child",
+            )
+        _require_untraced(pid)
+        with _cancellable(), Destination(destination, force=force) as output:
+            job = _Job(pid, program, output, progress, started)
+            return job.run(method)
+    finally:
+        program.close()
+
+
+class _Job:
+    """One capture under way."""
+
+    def __init__(
+        self, pid: int, program: Program, output: Destination, progress: Progress, started: float
+    ) -> None:
+        self.pid = pid
+        self.program = program
+        self.output = output
+        self.progress = progress
+        self.started = started
+        self.fallback: str | None = None
+        self.restored: bool | None = None
+
+    def run(self, method: Method) -> Capture:
+        status = require_text(self.pid, "status")
+        self.output.require_space((estimate_pages(status) or 0) + self.program.size + _MARGIN_BYTES)
+        if method == "auto":
+            self.fallback = why_not_fork(self.pid, status)
+        try:
+            if method != "stop" and self.fallback is None:
+                try:
+                    return self._by_forking()
+                except ForkFailed as error:
+                    if method == "fork":
+                        raise
+                    self.fallback = error.message
+                    self.output.restart()
+            return self._by_stopping()
+        except OSError as error:
+            raise self._explain(error) from error
+
+    def _by_forking(self) -> Capture:
+        mappings = parse_maps(require_text(self.pid, "maps"))
+        rooms = find_rooms(self.program.head[:_HEAD_BYTES], main_mappings(mappings, self.program), CODE_SIZE)
+        copy: Copy | None = None
+        recording = Recording(self.pid, self.program, self.output.fd)
+        try:
+            # A signal that came in the pause is raised as the inner block ends: the copy is known by then.
+            with self.progress.phase("forking the process"), _signals_blocked():
+                facts, copy, threads = self._fork(rooms)
+            settle_copy(copy)
+            recording.copy(copy.pid, facts, self.progress)
+        except SourceGone:
+            raise ForkFailed(
+                "the copy of the process was killed while it was read",
+                cause="memory ran out",
+                next_step="use --method stop",
+            ) from None
+        finally:
+            if copy is not None:
+                with _signals_blocked():
+                    self.restored = end_copy(self.pid, copy)
+                    threads.release_sleeping()
+        return self._finish(recording, facts, threads, "fork")
+
+    def _fork(self, rooms: list[Room]) -> tuple[PauseFacts, Copy, StoppedThreads]:
+        inner_ids = namespace_ids(self.pid, thread_ids(self.pid))
+        with _without_collector(), StoppedThreads(self.pid) as threads:
+            facts = self._facts(threads, inner_ids)
+            copy = fork_process(threads, rooms)
+        return facts, copy, threads
+
+    def _by_stopping(self) -> Capture:
+        inner_ids = namespace_ids(self.pid, thread_ids(self.pid))
+        recording = Recording(self.pid, self.program, self.output.fd)
+        try:
+            with StoppedThreads(self.pid) as threads:
+                facts = self._facts(threads, inner_ids)
+                recording.copy(self.pid, facts, self.progress)
+        except SourceGone:
+            raise TargetGone(f"process {self.pid} ended while it was captured") from None
+        threads.release_sleeping()
+        return self._finish(recording, facts, threads, "stop")
+
+    def _facts(self, threads: StoppedThreads, inner_ids: dict[int, int]) -> PauseFacts:
+        taken_at = datetime.now(UTC).astimezone().isoformat()
+        return read_pause_facts(self.pid, taken_at, threads.registers, inner_ids, threads.sleeping)
+
+    def _finish(
+        self,
+        recording: Recording,
+        facts: PauseFacts,
+        threads: StoppedThreads,
+        method: Literal["fork", "stop"],
+    ) -> Capture:
+        pause_ns = threads.ended_ns - threads.began_ns
+        about = {
+            "heldby": __version__,
+            "method": method,
+            "fallback": self.fallback,
+            "pause_ns": pause_ns,
+            "code_restored": self.restored,
+        }
+        seconds = recording.finish(facts, about, self.started)
+        self.output.commit()
+        # The descriptor lives as long as the map: an unnamed capture in memory ends with its last reader.
+        core = open_core(self.output.path or Path(f"/proc/self/fd/{self.output.fd}"))
+        return Capture(
+            core=core,
+            method=method,
+            fallback=self.fallback,
+            pause_ns=pause_ns,
+            seconds=seconds,
+            captured_bytes=recording.captured_bytes,
+            file_bytes=recording.file_bytes,
+        )
+
+    def _explain(self, error: OSError) -> CaptureError:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return NoSpace(
+                f"the capture could not be written: {error.strerror}",
+                cause="the disk or the quota is full; nothing was left behind",
+                next_step="name a file on a disk with more room",
+            )
+        if error.errno == errno.ESRCH:
+            return TargetGone(f"process {self.pid} ended while it was captured")
+        return CaptureError(f"process {self.pid} could not be captured: {error.strerror or error}")
+
+
+def why_not_fork(pid: int, status: str) -> str | None:
+    """Return the reason why forking this process is impossible or unsafe, None if there is none."""
+    fields = status_fields(status)
+    if fields.get("State", "").startswith("T"):
+        return "the process is stopped by a signal"
+    return None
+
+
+def _require_untraced(pid: int) -> None:
+    tracer = status_fields(require_text(pid, "status")).get("TracerPid", "0")
+    if tracer != "0":
+        raise AlreadyTraced(
+            f"process {pid} is traced by process {tracer} already",
+            cause="a debugger, strace or another capture is attached; Linux allows one tracer",
+            next_step=f"end process {tracer} or wait for it, then try again",
+        )
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Put Ctrl-C and SIGTERM off until the block ends."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@contextmanager
+def _cancellable() -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into `Cancelled`, raised where everything can be cleaned up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def cancel(_number: int, _frame: FrameType | None) -> None:
+        raise Cancelled("the capture was cancelled; the process goes on")
+
+    before = {number: signal.signal(number, cancel) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

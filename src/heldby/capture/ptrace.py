@@ -1,0 +1,177 @@
+"""The few ptrace requests that a capture needs, through libc.
+
+No package on PyPI offers PTRACE_SEIZE and register sets without a debugger around it (docs/decisions/).
+All requests must come from the thread that seized. Facts: ptrace(2), waitpid(2), kernel/ptrace.c.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from heldby.errors import CaptureError, TargetGone
+from heldby.memory.core_file import AMD64_REGISTERS
+
+WALL: Final = 0x40000000  # __WALL of <linux/wait.h>
+EVENT_CLONE: Final = 3
+EVENT_STOP: Final = 128
+_POKETEXT, _CONT, _DETACH, _SETOPTIONS, _GETEVENTMSG = 4, 7, 17, 0x4200, 0x4201
+_GETREGSET, _SETREGSET, _SEIZE, _INTERRUPT, _GETSIGMASK = 0x4204, 0x4205, 0x4206, 0x4207, 0x420A
+_NT_PRSTATUS = 1
+_O_TRACECLONE = 0x8
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.ptrace.restype = ctypes.c_long
+_libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+
+
+class Registers(ctypes.Structure):
+    """``struct user_regs_struct`` of amd64, in the order of NT_PRSTATUS."""
+
+    _fields_ = tuple((name, ctypes.c_uint64) for name in AMD64_REGISTERS)
+
+    rax: int
+    orig_rax: int
+    rip: int
+    cs: int
+    eflags: int
+
+    def copy(self) -> Registers:
+        """Return registers of their own with the same values."""
+        return Registers.from_buffer_copy(self)
+
+    def as_dict(self) -> dict[str, int]:
+        """Return the values by name."""
+        return {name: getattr(self, name) for name in AMD64_REGISTERS}
+
+
+class _Vector(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("size", ctypes.c_size_t))
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a traced thread stands still, or that it ended.
+
+    Attributes:
+        signal: what `PTRACE_DETACH` must deliver for the thread to go on as if nothing had been; 0 for none.
+        event: `EVENT_CLONE`, `EVENT_STOP` or 0.
+        ended: the thread is gone.
+        group: the process is stopped by SIGSTOP or its like.
+    """
+
+    signal: int = 0
+    event: int = 0
+    ended: bool = False
+    group: bool = False
+
+
+def _ptrace(request: int, tid: int, addr: int = 0, data: int = 0) -> None:
+    if _libc.ptrace(request, tid, addr, data) == -1:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def seize(tid: int) -> None:
+    """Become the tracer of a thread without stopping it and without any option."""
+    _ptrace(_SEIZE, tid)
+
+
+def interrupt(tid: int) -> None:
+    """Ask a seized thread to stop."""
+    _ptrace(_INTERRUPT, tid)
+
+
+def resume(tid: int) -> None:
+    """Let a stopped thread run on, still traced."""
+    _ptrace(_CONT, tid)
+
+
+def detach(tid: int, signal_number: int = 0) -> None:
+    """Let a stopped thread go, delivering `signal_number`."""
+    _ptrace(_DETACH, tid, 0, signal_number)
+
+
+def follow_clones(tid: int) -> None:
+    """Stop a thread when it has cloned, and be the tracer of what it cloned."""
+    _ptrace(_SETOPTIONS, tid, 0, _O_TRACECLONE)
+
+
+def event_message(tid: int) -> int:
+    """Return what an event stop reports: the id of the new task for `EVENT_CLONE`."""
+    value = ctypes.c_ulong()
+    _ptrace(_GETEVENTMSG, tid, 0, ctypes.addressof(value))
+    return value.value
+
+
+def read_registers(tid: int) -> Registers:
+    """Return the general registers of a stopped thread."""
+    registers = Registers()
+    vector = _Vector(ctypes.addressof(registers), ctypes.sizeof(registers))
+    _ptrace(_GETREGSET, tid, _NT_PRSTATUS, ctypes.addressof(vector))
+    return registers
+
+
+def write_registers(tid: int, registers: Registers) -> None:
+    """Set all general registers of a stopped thread in one system call."""
+    vector = _Vector(ctypes.addressof(registers), ctypes.sizeof(registers))
+    _ptrace(_SETREGSET, tid, _NT_PRSTATUS, ctypes.addressof(vector))
+
+
+def read_signal_mask(tid: int) -> int:
+    """Return the 64 bits of blocked signals of a stopped thread."""
+    mask = ctypes.c_uint64()
+    _ptrace(_GETSIGMASK, tid, 8, ctypes.addressof(mask))
+    return mask.value
+
+
+def write_code(tid: int, addr: int, code: bytes) -> None:
+    """Write `code`, a multiple of 8 bytes, over read-only memory; the page becomes private to the process."""
+    for offset in range(0, len(code), 8):
+        _ptrace(_POKETEXT, tid, addr + offset, int.from_bytes(code[offset : offset + 8], "little"))
+
+
+def poll_stop(tid: int) -> Stop | None:
+    """Return the stop that a thread has come to, or None while it runs."""
+    try:
+        found, status = os.waitpid(tid, WALL | os.WNOHANG)
+    except ChildProcessError:
+        return Stop(ended=True)
+    if found == 0:
+        return None
+    if not os.WIFSTOPPED(status):
+        return Stop(ended=True)
+    event, number = status >> 16, os.WSTOPSIG(status)
+    if event == EVENT_STOP:
+        return Stop(event=EVENT_STOP, group=number != signal.SIGTRAP)
+    if event:
+        return Stop(event=event)
+    return Stop(signal=number)
+
+
+def wait_stop(tid: int, seconds: float) -> Stop | None:
+    """Return the next stop of a thread, or None if it comes to none in time.
+
+    The first half millisecond only yields the processor: that is how long a running thread needs to stop.
+    """
+    start = time.monotonic()
+    while True:
+        stop = poll_stop(tid)
+        if stop is not None:
+            return stop
+        waited = time.monotonic() - start
+        if waited > seconds:
+            return None
+        time.sleep(0 if waited < 0.0005 else 0.0002)
+
+
+def gone_or_error(error: OSError, pid: int, what: str) -> CaptureError:
+    """Return the error to raise for a ptrace request that failed in the middle of a capture."""
+    if error.errno == errno.ESRCH:
+        return TargetGone(f"process {pid} ended while it was captured")
+    return CaptureError(f"{what} of process {pid} failed: {error.strerror}")
