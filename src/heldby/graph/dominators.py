@@ -26,6 +26,9 @@ from heldby.graph.dominator_kernels import (
     walk,
 )
 
+WIDE_EDGES = 1 << 32
+"""From so many edges on, indexes of edges take 64 bits, 4 bytes more per node."""
+
 _T = TypeVar("_T", bound=np.generic)
 
 
@@ -78,7 +81,7 @@ def dominators(graph: Graph) -> DominatorTree:
     number = np.full(nodes, NONE, np.uint32)
     # np.empty: pages that are never written cost nothing.
     order, parent = np.empty(nodes, np.uint32), np.empty(nodes, np.uint32)
-    starts = np.zeros(nodes + 1, np.uint32 if edges < 1 << 32 else np.uint64)
+    starts = np.zeros(nodes + 1, np.uint32 if edges < WIDE_EDGES else np.uint64)
     stack, cursor = np.empty(nodes, np.uint32), np.empty(nodes, np.uint64)
     tails, heads = np.empty(edges, np.uint32), np.empty(edges, np.uint32)
     count, emitted = walk(

@@ -25,7 +25,7 @@ from heldby.graph.owners import grown, grown_table
 from heldby.graph.table_kernels import EMPTY, merge_paths
 
 MAX_DEPTH = 1000
-_FIRST_BITS = 14
+FIRST_BITS = 14
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +99,7 @@ def merged(
         raise InternalError(f"step and sizes have the shapes {step.shape} and {sizes.shape}")
     if not 1 <= max_depth <= MAX_DEPTH or not 1 <= max_paths <= 1 << 31:
         raise InternalError(f"limits of {max_depth} steps and {max_paths} paths")
-    bits = _FIRST_BITS
+    bits = FIRST_BITS
     table = np.full((1 << bits, 2), EMPTY, np.uint64)
     paths = np.zeros((1 << (bits - 1), table_kernels.COLUMNS), np.uint64)
     path_of = np.zeros(tree.reached_count, np.uint32)

@@ -17,7 +17,7 @@ from heldby.graph.csr import Graph
 from heldby.graph.dominators import DominatorTree
 from heldby.graph.table_kernels import EMPTY, collect_owners, move_rows
 
-_FIRST_BITS = 12
+FIRST_BITS = 12
 _T = TypeVar("_T", bound=np.generic)
 
 
@@ -55,7 +55,7 @@ def owners(
         group = np.arange(tree.reached_count, dtype=np.uint32)
     if top.shape != tree.idom.shape or group.shape != tree.idom.shape:
         raise InternalError(f"top and group have the shapes {top.shape} and {group.shape}")
-    bits = _FIRST_BITS
+    bits = FIRST_BITS
     table = np.full((1 << bits, 2), EMPTY, np.uint64)
     pairs, counts = np.empty((1 << (bits - 1), 2), np.uint32), np.empty(1 << (bits - 1), np.int64)
     state = np.zeros(3, np.uint64)
