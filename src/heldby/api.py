@@ -53,10 +53,11 @@ def open(  # noqa: A001
         ...
         heldby.errors.UsageError: there is no file /no/such/core
     """
-    from heldby.heap import load_heap
-
+    executable = _existing_exe(exe)
     core = open_target(target, method=method, progress=progress)
-    return load_heap(core, exe=_existing_exe(exe), progress=progress)
+    from heldby.heap import load_heap  # after the target was looked at: a wrong one is answered at once
+
+    return load_heap(core, exe=executable, progress=progress)
 
 
 def open_target(target: Target, *, method: Method = "auto", progress: Progress = QUIET) -> CoreFile:

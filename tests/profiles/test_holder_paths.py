@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -166,7 +167,9 @@ def test_all_sample_types_count_every_byte_once(tree: PathTree, most: int) -> No
     assert sum(values(profile, "inuse_objects").values()) == tree.parent.size
 
 
-GO = shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin:{Path('.venv/bin').resolve()}")
+GO = shutil.which(
+    "go", path=os.pathsep.join([os.environ.get("PATH", ""), f"{sys.prefix}/bin", "/usr/local/go/bin"])
+)
 needs_go = pytest.mark.skipif(GO is None, reason="no go tool here")
 
 

@@ -63,11 +63,12 @@ def explain(
     """
     if output is not None:
         refuse_existing(output, force=force)
-    from heldby.analysis import answer_of
     from heldby.api import open as open_heap
 
     with run.working() as progress:
         heap = open_heap(target, exe=exe, method=method, progress=progress)
+        from heldby.analysis import answer_of
+
         answer = answer_of(heap, progress=progress)
     if output is None:
         show(run, answer, output_format, limit)

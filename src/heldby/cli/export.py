@@ -44,11 +44,12 @@ def export(run: Run, target: str, output: Path, exe: Path | None, method: Method
     Sample types: inuse_space, inuse_objects, and retained_space, whose flat value is what a holder retains.
     """
     refuse_existing(output, force=force)
-    from heldby.analysis import holder_profile_of
     from heldby.api import open as open_heap
 
     with run.working() as progress:
         heap = open_heap(target, exe=exe, method=method, progress=progress)
+        from heldby.analysis import holder_profile_of
+
         data = holder_profile_of(heap, progress=progress)
     write_file(output, data, force=force)
     run.tell(f"{output}: open it with  go tool pprof -http=: {output}")
