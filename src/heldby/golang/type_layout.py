@@ -1,0 +1,335 @@
+"""What lies in each pointer word of a type: the *slot programs* that typing and naming run on.
+
+A program has one entry for every word of the type's pointer prefix: what kind of reference it is, the type it
+leads to and the path of fields that names it. Nested structs and arrays are flattened, so that a kernel finds
+the entry of a word with one index. Programs are built when a type is first met.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.golang import type_scan as scan
+from heldby.golang.types import (
+    CLOSURE,
+    KIND_CHANNEL,
+    KIND_CLOSURE,
+    KIND_MAP,
+    KIND_MAP_TABLE,
+    Field,
+    GoType,
+    TypeTable,
+)
+
+# What a pointer word is. `target` and `aux` are type numbers.
+NOTHING, POINTER, SLICE, STRING, INTERFACE, FUNC, DIRECTORY, ARRAY_OF, TRIE_NODE, OPAQUE = range(10)
+MAX_PROGRAM_WORDS: Final = 1 << 20
+_MAX_DEPTH: Final = 48
+_GROUP_NAME: Final = re.compile(r"(noalg\.)?map\.group\[")
+_TRIE_NODE: Final = re.compile(r"(sync|unique)\.node\[")
+_TRIE_PART: Final = re.compile(r"(sync|unique)\.(node|indirect|entry|HashTrieMap)\[")
+# A program's pointer to the first is a pointer to the second (time.newTimer, runtime/time.go).
+_LARGER: Final = {"time.Timer": "runtime.timeTimer", "time.Ticker": "runtime.timeTimer"}
+_SILENT_TRIE: Final = {"node": "", "root": "", "children": "", "overflow": ""}
+# Fields that say nothing to a reader of paths: the innards of containers.
+_SILENT: Final = {
+    "sync.Map": {"m": ""},
+    "sync.poolLocal": {"poolLocalInternal": ""},
+}
+
+
+class Program(NamedTuple):
+    """The pointer words of one type, in order.
+
+    Attributes:
+        word: ``int64[k]``, index of the 64-bit word in a value.
+        kind: ``uint8[k]``.
+        target, aux: ``uint32[k]``, type numbers; see the kinds in typing_kernels.
+        label: ``uint32[k]``, number of the path in the `LabelTable`.
+    """
+
+    word: NDArray[np.int64]
+    kind: NDArray[np.uint8]
+    target: NDArray[np.uint32]
+    aux: NDArray[np.uint32]
+    label: NDArray[np.uint32]
+
+
+class LabelTable:
+    """Paths such as ``.Seen`` or ``[*].name`` by number; 0 is the empty path."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = [""]
+        self._numbers: dict[str, int] = {"": 0}
+
+    def number(self, text: str) -> int:
+        """Return the number of `text`, a new one on first use."""
+        found = self._numbers.get(text)
+        if found is None:
+            found = self._numbers[text] = len(self.texts)
+            self.texts.append(text)
+        return found
+
+    def under(self, prefix: str, labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Return the numbers of the same paths with `prefix` before them."""
+        if not prefix or not labels.size:
+            return labels
+        distinct, inverse = np.unique(labels, return_inverse=True)
+        moved = [self.number(prefix + self.texts[number]) for number in distinct.tolist()]
+        return np.array(moved, np.uint32)[inverse]
+
+
+def _program(
+    words: list[int], kinds: list[int], targets: list[int], auxes: list[int], labels: list[int]
+) -> Program:
+    return Program(
+        np.array(words, np.int64),
+        np.array(kinds, np.uint8),
+        np.array(targets, np.uint32),
+        np.array(auxes, np.uint32),
+        np.array(labels, np.uint32),
+    )
+
+
+_EMPTY: Final = _program([], [], [], [], [])
+
+
+def _joined(parts: list[Program]) -> Program:
+    if len(parts) == 1:
+        return parts[0]
+    return Program(*(np.concatenate(columns) for columns in zip(*parts, strict=True))) if parts else _EMPTY
+
+
+class TypeLayouts:
+    """Programs of types, flattened into arrays that kernels index.
+
+    Attributes:
+        types: the types.
+        labels: the paths.
+        start: ``int64[types]``: first entry of a type's program, -1 while it has none.
+        kind, target, aux, label, element_label: the entries of all programs; `element_label` is the path
+            when the object is an array of the type.
+    """
+
+    def __init__(self, types: TypeTable, labels: LabelTable | None = None) -> None:
+        self.types = types
+        self.labels = labels or LabelTable()
+        self.start = np.full(types.size.size, -1, np.int64)
+        self.kind = np.zeros(1 << 12, np.uint8)
+        self.target, self.aux, self.label, self.element_label = (
+            np.zeros(1 << 12, np.uint32) for _ in range(4)
+        )
+        self._used = 0
+        self._flat: dict[int, Program] = {}
+
+    def ensure(self, numbers: NDArray[np.integer]) -> None:
+        """Build the programs of these types, where they are missing. Python work for each new type."""
+        self._grow_types()
+        for number in numbers.tolist():
+            if self.start[number] < 0:
+                self._place(number)
+        self._grow_types()
+
+    def _grow_types(self) -> None:
+        missing = self.types.size.size - self.start.size
+        if missing > 0:
+            self.start = np.concatenate([self.start, np.full(missing, -1, np.int64)])
+
+    def _place(self, number: int) -> None:
+        program = self.program(number)
+        self._grow_types()
+        count = min(int(self.types.ptrbytes[number]) // 8, MAX_PROGRAM_WORDS)
+        while self._used + count > self.kind.size:
+            for name in ("kind", "target", "aux", "label", "element_label"):
+                old = getattr(self, name)
+                setattr(self, name, np.concatenate([old, np.zeros(old.size, old.dtype)]))
+        inside = program.word < count
+        at = self._used + program.word[inside]
+        self.kind[at] = program.kind[inside]
+        self.target[at] = program.target[inside]
+        self.aux[at] = program.aux[inside]
+        self.label[at] = program.label[inside]
+        self.element_label[at] = self.labels.under(self._element_prefix(number), program.label[inside])
+        self.start[number] = self._used
+        self._used += count
+
+    def _element_prefix(self, number: int) -> str:
+        """Return how a run of the type is stepped into; a map's groups and tables are no steps of their own."""
+        of = self.types[number]
+        is_table = of.kind == scan.POINTER and self.types.kind[of.elem] == KIND_MAP_TABLE
+        return "" if is_table or _GROUP_NAME.match(of.name) else "[*]"
+
+    def program(self, number: int) -> Program:
+        """Return the flattened pointer words of a type."""
+        return self._flatten(number, _MAX_DEPTH)
+
+    def _flatten(self, number: int, depth: int) -> Program:
+        known = self._flat.get(number)
+        if known is None:
+            known = _EMPTY if depth == 0 or not self.types.ptrbytes[number] else self._build(number, depth)
+            self._flat[number] = known
+        return known
+
+    def _build(self, number: int, depth: int) -> Program:
+        of = self.types[number]
+        if of.kind in (scan.STRUCT, KIND_CLOSURE):
+            return self._struct(of, depth)
+        if of.kind == scan.ARRAY:
+            return self._array(of, depth)
+        return self._word(number, of)
+
+    def _word(self, number: int, of: GoType) -> Program:
+        types = self.types
+        kind, target, aux, word = OPAQUE, 0, 0, 0
+        if of.kind == scan.POINTER:
+            return self._pointer(of.elem)
+        if of.kind == scan.SLICE:
+            kind, target = SLICE, of.elem
+        elif of.kind == scan.STRING:
+            kind = STRING
+        elif of.kind == scan.INTERFACE:
+            kind, word = INTERFACE, 1
+        elif of.kind == scan.FUNC:
+            kind, target = FUNC, CLOSURE
+        elif of.kind == scan.MAP and types.synthetic("group", number):
+            kind, target = POINTER, types.synthetic("map", number)
+        elif of.kind == scan.CHAN:
+            kind, target = POINTER, types.synthetic("channel", number)
+        elif of.kind == KIND_MAP:
+            kind, word, target = DIRECTORY, 2, types.synthetic("group", of.elem)
+            aux = types.synthetic("table pointer", of.elem)
+        elif of.kind == KIND_MAP_TABLE:
+            kind, word, target = ARRAY_OF, 2, types.synthetic("group", of.elem)
+        elif of.kind == KIND_CHANNEL:
+            return self._channel(of)
+        return _program([word], [kind], [target], [aux], [0])
+
+    def _pointer(self, elem: int) -> Program:
+        """Return the program of a pointer to type `elem`; what it really leads to may be a larger type."""
+        name = self.types[elem].name if elem else ""
+        kind, target, aux = (POINTER, elem, 0) if elem else (OPAQUE, 0, 0)
+        if name in _LARGER:
+            target = next(iter(self.types.named(_LARGER[name])), elem)
+        elif name == "runtime.hchan":
+            kind = OPAQUE
+        elif name == "runtime.funcval":
+            kind, target = FUNC, CLOSURE
+        elif _TRIE_NODE.match(name):
+            entry = self.types.named(name.replace("node[", "entry[", 1))
+            indirect = self.types.named(name.replace("node[", "indirect[", 1))
+            if entry and indirect:
+                kind, target, aux = TRIE_NODE, entry[0], indirect[0]
+        return _program([0], [kind], [target], [aux], [0])
+
+    def _channel(self, of: GoType) -> Program:
+        elem = self.types[of.elem].elem
+        rest = self._fields_of(of, of.fields, _MAX_DEPTH)
+        at = self.types.layout.offset("runtime.hchan", "buf") // 8
+        others = rest.word != at
+        buffer = _program([at], [ARRAY_OF], [elem], [0], [0])
+        return _joined([buffer, Program(*(column[others] for column in rest))])
+
+    def _array(self, of: GoType, depth: int) -> Program:
+        element = self._flatten(of.elem, depth - 1)
+        step = int(self.types.size[of.elem]) // 8
+        if not element.word.size or not step:
+            return _EMPTY
+        count = min(of.length, MAX_PROGRAM_WORDS // max(step, 1) + 1, MAX_PROGRAM_WORDS // element.word.size)
+        label = self.labels.under("[*]", element.label)
+        shift = np.repeat(np.arange(count, dtype=np.int64) * step, element.word.size)
+        return Program(
+            np.tile(element.word, count) + shift,
+            np.tile(element.kind, count),
+            np.tile(element.target, count),
+            np.tile(element.aux, count),
+            np.tile(label, count),
+        )
+
+    def _struct(self, of: GoType, depth: int) -> Program:
+        if _GROUP_NAME.match(of.name):
+            return self._group(of, depth)
+        if of.name == "sync.eface":
+            return _program([1], [INTERFACE], [0], [0], [0])
+        if of.name.startswith("atomic.Pointer["):
+            return self._atomic_pointer(of)
+        program = self._fields_of(of, of.fields, depth)
+        if of.name == "sync.Pool":
+            return self._with_pool_locals(of, program)
+        return program
+
+    def _fields_of(self, of: GoType, fields: tuple[Field, ...], depth: int) -> Program:
+        parts = []
+        for field in fields:
+            inner = self._flatten(field.type, depth - 1)
+            if not inner.word.size:
+                continue
+            label = (
+                self.labels.under(self._prefix(of, field), inner.label) if inner.label.size else inner.label
+            )
+            parts.append(inner._replace(word=inner.word + field.offset // 8, label=label))
+        return _joined(parts)
+
+    def _prefix(self, of: GoType, field: Field) -> str:
+        silent = _SILENT.get(of.name)
+        if silent is not None and field.name in silent:
+            return silent[field.name]
+        if _TRIE_PART.match(of.name):
+            return {"key": "[key]", "value": "[*]", **_SILENT_TRIE}.get(field.name, "." + field.name)
+        # A field of an embedded struct is written as Go promotes it.
+        if field.embedded and self.types.kind[field.type] == scan.STRUCT:
+            return ""
+        return "." + field.name
+
+    def _group(self, of: GoType, depth: int) -> Program:
+        """Return the program of a map group: control word, then slots (or split keys and elems, 1.27)."""
+        parts: list[Program] = []
+        for field in of.fields:
+            array = self.types[field.type]
+            if array.kind != scan.ARRAY:
+                continue
+            slot = self.types[array.elem]
+            split = {"keys": "[key]", "elems": "[*]"}.get(field.name)
+            inner = (
+                self._renamed(self._flatten(array.elem, depth - 1), split)
+                if split is not None
+                else self._slot(slot, depth - 1)
+            )
+            step = int(self.types.size[array.elem]) // 8
+            starts = (field.offset // 8 + index * step for index in range(min(array.length, 64)))
+            parts.extend(inner._replace(word=inner.word + start) for start in starts)
+        return _joined([part for part in parts if part.word.size])
+
+    def _slot(self, slot: GoType, depth: int) -> Program:
+        names = {"key": "[key]", "elem": "[*]"}
+        parts = []
+        for field in slot.fields:
+            inner = self._renamed(self._flatten(field.type, depth), names.get(field.name, ""))
+            parts.append(inner._replace(word=inner.word + field.offset // 8))
+        return _joined([part for part in parts if part.word.size])
+
+    def _renamed(self, program: Program, prefix: str) -> Program:
+        return program._replace(label=self.labels.under(prefix, program.label))
+
+    def _atomic_pointer(self, of: GoType) -> Program:
+        """Return the program of ``atomic.Pointer[T]``: ``_ [0]*T`` names T, ``v unsafe.Pointer`` holds it."""
+        for field in of.fields:
+            array = self.types[field.type]
+            if array.kind == scan.ARRAY and array.length == 0:
+                return self._pointer(self.types[array.elem].elem)
+        inside = of.name[len("atomic.Pointer[") : -1]
+        found = self.types.named(inside) or self.types.named(inside.rpartition("/")[2])
+        return self._pointer(found[0] if found else 0)
+
+    def _with_pool_locals(self, of: GoType, program: Program) -> Program:
+        local = next(iter(self.types.named("sync.poolLocal")), 0)
+        offsets = [field.offset // 8 for field in of.fields if field.name in ("local", "victim")]
+        if not local:
+            return program
+        mine = np.isin(program.word, offsets)
+        kind, target = program.kind.copy(), program.target.copy()
+        kind[mine], target[mine] = ARRAY_OF, local
+        return program._replace(kind=kind, target=target)

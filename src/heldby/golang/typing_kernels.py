@@ -1,0 +1,460 @@
+"""Giving every object a type: from what is certain along typed pointers to what they lead to.
+
+The order of evidence, strongest first: the type that the runtime itself wrote (malloc header, large span);
+what a root variable or the runtime's own structures say; a typed pointer to the start of a slot whose size
+class and pointer bits are those of the type; an interface word; a slice into a backing array; the one type in
+the program that fits; a type that fills only the beginning of the slot. What follows from a guess is a guess.
+"""
+
+# mypy: ignore-errors
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.golang.type_layout import (
+    ARRAY_OF,
+    DIRECTORY,
+    FUNC,
+    INTERFACE,
+    NOTHING,
+    OPAQUE,
+    POINTER,
+    SLICE,
+    STRING,
+    TRIE_NODE,
+)
+from heldby.golang.types import KIND_CHANNEL, STRING_DATA, TINY_BLOCK
+from heldby.jit import ONE, ZERO, inline_kernel, kernel, u64
+from heldby.memory.paging_kernels import load64
+
+NO_EVIDENCE, BY_PREFIX, BY_SHAPE, BY_INTERIOR, BY_INTERFACE, BY_POINTER, BY_RUNTIME, BY_HEADER = range(8)
+SPAN_NOSCAN, SPAN_HEADER, SPAN_LARGE, SPAN_TINY = 1, 2, 4, 8
+_UNTYPED = 255
+
+
+class HeapView(NamedTuple):
+    """The objects and references as the typing kernels read them.
+
+    Attributes:
+        addr, span: of objects 0..n.
+        offsets, targets, words: references of objects in compressed sparse rows.
+        elemsize, flags, bitmap, base: of spans; `bitmap` is the address of the pointer bits, 0 for none.
+        root_addr, root_word, root_target, root_type: of root slots; item n + 1 + i is slot i. `root_addr` is
+            the address of the variable, `root_word` the index of the slot's word in it.
+        classes: ``uint64[4097]``, slot size of a value of 8 * i bytes.
+    """
+
+    addr: NDArray[np.uint64]
+    span: NDArray[np.uint32]
+    offsets: NDArray[np.int64]
+    targets: NDArray[np.uint32]
+    words: NDArray[np.uint32]
+    elemsize: NDArray[np.uint64]
+    flags: NDArray[np.uint8]
+    bitmap: NDArray[np.uint64]
+    base: NDArray[np.uint64]
+    root_addr: NDArray[np.uint64]
+    root_word: NDArray[np.uint32]
+    root_target: NDArray[np.uint32]
+    root_type: NDArray[np.uint32]
+    classes: NDArray[np.uint64]
+
+
+class TypeColumns(NamedTuple):
+    """Types and their programs (`TypeTable`, `TypeLayouts`).
+
+    Attributes:
+        size, prefix: bytes of a value and words of its pointer prefix.
+        kind, direct, mask: see `TypeTable`.
+        tile, tile_count: what an array consists of in the end; the type itself and 1 for everything else.
+        start, slot_kind, slot_target, slot_aux: programs.
+    """
+
+    size: NDArray[np.uint64]
+    prefix: NDArray[np.uint64]
+    kind: NDArray[np.uint8]
+    direct: NDArray[np.bool_]
+    mask: NDArray[np.uint64]
+    tile: NDArray[np.uint32]
+    tile_count: NDArray[np.uint64]
+    start: NDArray[np.int64]
+    slot_kind: NDArray[np.uint8]
+    slot_target: NDArray[np.uint32]
+    slot_aux: NDArray[np.uint32]
+
+
+class DynamicTypes(NamedTuple):
+    """From the first word of an interface (descriptor or itab) to a type.
+
+    Attributes:
+        low, high, first: address ranges of the type sections and where each starts in `direct`.
+        direct: ``uint32[...]``, type of each 8-byte step of the ranges, 0 for none.
+        others, other_types: further addresses, ascending, and their types.
+        text_low, text_high: the program's functions.
+    """
+
+    low: NDArray[np.uint64]
+    high: NDArray[np.uint64]
+    first: NDArray[np.uint64]
+    direct: NDArray[np.uint32]
+    others: NDArray[np.uint64]
+    other_types: NDArray[np.uint32]
+    text_low: NDArray[np.uint64]
+    text_high: NDArray[np.uint64]
+
+
+class TypingState(NamedTuple):
+    """What is known so far, and the work that is left.
+
+    Attributes:
+        type: ``uint32[n + 1]``, type number times two, plus 1 for an array of it.
+        evidence: ``uint8[n + 1]``.
+        queued: ``uint8[items]``: 1 on the stack, 2 deferred.
+        stack, deferred: ``uint32[items]``.
+        needed: ``uint8[types]``, types whose programs are missing.
+        strange: ``uint64[k]``, first words of interfaces that name no known type.
+    """
+
+    type: NDArray[np.uint32]
+    evidence: NDArray[np.uint8]
+    queued: NDArray[np.uint8]
+    stack: NDArray[np.uint32]
+    deferred: NDArray[np.uint32]
+    needed: NDArray[np.uint8]
+    strange: NDArray[np.uint64]
+
+
+@inline_kernel
+def dynamic_type(dynamic, word):
+    """Return the type that an interface's first word names, 0 for none."""
+    if word & u64(7):
+        return u64(0)
+    for r in range(u64(dynamic.low.size)):
+        if word >= dynamic.low[r] and word < dynamic.high[r]:
+            return u64(dynamic.direct[dynamic.first[r] + ((word - dynamic.low[r]) >> u64(3))])
+    low, high = u64(0), u64(dynamic.others.size)
+    while low < high:
+        middle = (low + high) >> ONE
+        if dynamic.others[middle] < word:
+            low = middle + ONE
+        else:
+            high = middle
+    if low < u64(dynamic.others.size) and dynamic.others[low] == word:
+        return u64(dynamic.other_types[low])
+    return u64(0)
+
+
+@inline_kernel
+def slot_bytes(classes, size):
+    """Return the slot that the allocator gives to `size` bytes (malloc header included)."""
+    if size <= u64(32768):
+        return classes[(size + u64(7)) >> u64(3)]
+    return (size + u64(8191)) & ~u64(8191)
+
+
+@inline_kernel
+def pointer_bits(pages, bitmap, base, addr, elemsize):
+    """Return the collector's pointer bits of a slot of at most 512 bytes."""
+    first = (addr - base) >> u64(3)
+    at = bitmap + ((first >> u64(6)) << u64(3))
+    shift = first & u64(63)
+    low = load64(pages.directory, pages.tables, pages.words, at) >> shift
+    if shift:
+        low |= load64(pages.directory, pages.tables, pages.words, at + u64(8)) << (u64(64) - shift)
+    count = elemsize >> u64(3)
+    return low if count >= u64(64) else low & ((ONE << count) - ONE)
+
+
+@inline_kernel
+def tiles(bits, mask, step, room):
+    """Tell whether `bits` is `mask` repeated every `step` words, at least once, and nothing after."""
+    made = u64(0)
+    at = u64(0)
+    while at + step <= room:
+        made |= mask << at
+        if made == bits:
+            return True
+        at += step
+        if at >= u64(64):
+            break
+    return False
+
+
+@kernel
+def propagate(pages, heap, types, dynamic, state, count):
+    """Work off the first `count` items of the stack and all that they lead to.
+
+    Returns how many items were deferred because a program is missing (`state.needed` says which) and how many
+    strange interface words were recorded. Each object changes only to stronger evidence, or to a larger type
+    on equal evidence: it ends.
+    """
+    directory, tables, words = pages.directory, pages.tables, pages.words
+    objects = u64(heap.addr.size)
+    deferred, strange = ZERO, ZERO
+    sp = u64(count)
+    while sp > ZERO:
+        sp -= ONE
+        o = u64(state.stack[sp])
+        state.queued[o] = 0
+        header = ZERO
+        is_array = ZERO
+        if o < objects:
+            known = u64(state.type[o])
+            own = known >> ONE
+            is_array = known & ONE
+            evidence = state.evidence[o]
+            e, stop = u64(heap.offsets[o]), u64(heap.offsets[o + ONE])
+            source_span = u64(heap.span[o])
+            if heap.flags[source_span] & SPAN_HEADER:
+                header = ONE
+            start_addr = heap.addr[o]
+        else:
+            own = u64(heap.root_type[o - objects])
+            evidence = BY_RUNTIME
+            e, stop = ZERO, ONE
+            source_span = ZERO
+            start_addr = heap.root_addr[o - objects]
+        first = np.int64(0)
+        if own:
+            first = types.start[own]
+            if first < 0:
+                state.needed[own] = 1
+                state.queued[o] = 2
+                state.deferred[deferred] = np.uint32(o)
+                deferred += ONE
+                continue
+        elif evidence == NO_EVIDENCE or o >= objects:
+            evidence = BY_INTERFACE
+        if evidence == BY_PREFIX:
+            evidence = BY_INTERIOR
+        tile = types.size[own] >> u64(3)
+        prefix = types.prefix[own]
+        program = u64(first)
+        wait = False
+        while e < stop:
+            if o < objects:
+                w, t = u64(heap.words[e]), u64(heap.targets[e])
+            else:
+                w, t = u64(heap.root_word[o - objects]), u64(heap.root_target[o - objects])
+            e += ONE
+            if w < header or t == ZERO:
+                continue
+            at = start_addr + (w << u64(3))
+            position = w - header
+            if own and is_array and tile:
+                position %= tile
+            kind = _UNTYPED
+            if own:
+                if position < prefix:
+                    kind = types.slot_kind[program + position]
+                elif position < tile:
+                    kind = NOTHING
+            if kind in (NOTHING, OPAQUE):
+                continue
+            value = load64(directory, tables, words, at)
+            new, aux = ZERO, ZERO
+            if kind == _UNTYPED:
+                # A type word that the collector does not follow, then a pointer: an interface.
+                if o < objects:
+                    if w <= header:
+                        continue
+                    if heap.bitmap[source_span]:
+                        bits = pointer_bits(
+                            pages,
+                            heap.bitmap[source_span],
+                            heap.base[source_span],
+                            start_addr,
+                            heap.elemsize[source_span],
+                        )
+                        if (bits >> (w - ONE)) & ONE:
+                            continue
+            else:
+                new = u64(types.slot_target[program + position])
+                aux = u64(types.slot_aux[program + position])
+            level = BY_POINTER
+            if kind in (_UNTYPED, INTERFACE):
+                if kind == _UNTYPED:
+                    level = BY_INTERFACE
+                word = load64(directory, tables, words, at - u64(8))
+                new = dynamic_type(dynamic, word)
+                if new == ZERO:
+                    if kind == INTERFACE and word and strange < u64(state.strange.size):
+                        state.strange[strange] = word
+                        strange += ONE
+                    continue
+                kind = POINTER
+                if types.direct[new]:
+                    inner = types.start[new]
+                    if inner < 0:
+                        state.needed[new] = 1
+                        wait = True
+                        continue
+                    if types.prefix[new] == ZERO:
+                        continue
+                    kind = types.slot_kind[u64(inner)]
+                    aux = u64(types.slot_aux[u64(inner)])
+                    new = u64(types.slot_target[u64(inner)])
+                    if kind in (NOTHING, OPAQUE):
+                        continue
+            array, n = ZERO, ONE
+            if kind == SLICE:
+                length = load64(directory, tables, words, at + u64(8))
+                n = load64(directory, tables, words, at + u64(16))
+                array = ONE
+                if n == ZERO or length > n:
+                    continue
+            elif kind == STRING:
+                n = load64(directory, tables, words, at + u64(8))
+                new, array = u64(STRING_DATA), ONE
+                if n == ZERO:
+                    continue
+            elif kind == ARRAY_OF:
+                array, n = ONE, ZERO
+            elif kind == DIRECTORY:
+                length = load64(directory, tables, words, at + u64(8))
+                if length:
+                    new, array, n = aux, ONE, length
+            elif kind == TRIE_NODE:
+                flag = load64(directory, tables, words, value & ~u64(7)) & u64(255)
+                if flag > ONE:
+                    continue
+                if flag == ZERO:
+                    new = aux
+            if new == ZERO:
+                continue
+            if types.tile_count[new] != ONE:
+                n *= types.tile_count[new]
+                array = ONE
+                new = u64(types.tile[new])
+            size = types.size[new]
+            target_span = u64(heap.span[t])
+            flags = heap.flags[target_span]
+            lead = u64(8) if flags & SPAN_HEADER else ZERO
+            elemsize = heap.elemsize[target_span]
+            begin = heap.addr[t] + lead
+            if size == ZERO or value < begin:
+                continue
+            distance, room = value - begin, elemsize - lead
+            if distance >= room:
+                continue
+            if kind == FUNC:
+                pc = load64(directory, tables, words, value & ~u64(7))
+                known_text = False
+                for r in range(u64(dynamic.text_low.size)):
+                    if pc >= dynamic.text_low[r] and pc < dynamic.text_high[r]:
+                        known_text = True
+                if distance or not known_text:
+                    continue
+            elif types.kind[new] == KIND_CHANNEL:
+                if distance or size > room:
+                    continue
+            else:
+                left = room - distance
+                if flags & SPAN_NOSCAN and types.prefix[new]:
+                    continue
+                if not flags & SPAN_NOSCAN and types.prefix[new] == ZERO:
+                    continue
+                if n > left // size or (n == ZERO and size > left):
+                    continue
+                if array == ZERO and distance:
+                    array, n = ONE, ZERO
+                    level = BY_INTERIOR if level > BY_INTERIOR else level
+                if array:
+                    if distance % size:
+                        continue
+                    whole = n == ZERO and distance == ZERO
+                    if n and slot_bytes(heap.classes, distance + n * size + lead) == elemsize:
+                        whole = True
+                    if not whole and level > BY_INTERIOR:
+                        level = BY_INTERIOR
+                    if heap.bitmap[target_span]:
+                        bits = pointer_bits(
+                            pages, heap.bitmap[target_span], heap.base[target_span], heap.addr[t], elemsize
+                        )
+                        if not tiles(bits, types.mask[new], size >> u64(3), elemsize >> u64(3)):
+                            continue
+                else:
+                    fits = slot_bytes(heap.classes, size + lead) == elemsize
+                    if heap.bitmap[target_span]:
+                        bits = pointer_bits(
+                            pages, heap.bitmap[target_span], heap.base[target_span], heap.addr[t], elemsize
+                        )
+                        mask, step = types.mask[new], size >> u64(3)
+                        if bits != mask:
+                            if tiles(bits, mask, step, elemsize >> u64(3)):
+                                array = ONE
+                                level = BY_INTERIOR if level > BY_INTERIOR else level
+                            elif step < u64(64) and (bits & ((ONE << step) - ONE)) == mask:
+                                level = BY_PREFIX
+                            else:
+                                continue
+                        elif not fits:
+                            level = BY_PREFIX
+                    elif not fits:
+                        level = BY_PREFIX
+            level = min(level, np.int64(evidence))
+            before = u64(state.type[t])
+            after = (new << ONE) | array
+            if flags & SPAN_TINY and n * size < u64(16):
+                # One block of the tiny allocator holds several small values.
+                if before and before != after and state.evidence[t] <= BY_POINTER:
+                    after, level = u64(TINY_BLOCK) << ONE, BY_POINTER
+            if before == after:
+                state.evidence[t] = max(np.int64(state.evidence[t]), level)
+                continue
+            if before != ZERO:
+                if level < state.evidence[t]:
+                    continue
+                if level == state.evidence[t] and (after >> ONE) != u64(TINY_BLOCK):
+                    rank = types.size[before >> ONE] * u64(2) + (before & ONE)
+                    if size * u64(2) + array <= rank:
+                        continue
+            state.type[t] = np.uint32(after)
+            state.evidence[t] = level
+            if state.queued[t] == 0 and heap.offsets[t + ONE] > heap.offsets[t]:
+                state.queued[t] = 1
+                state.stack[sp] = np.uint32(t)
+                sp += ONE
+        if wait and state.queued[o] == 0:
+            state.queued[o] = 2
+            state.deferred[deferred] = np.uint32(o)
+            deferred += ONE
+    return deferred, strange
+
+
+@kernel
+def closure_entries(pages, addr, objects, out):
+    """Set ``out[i]`` to the entry address that closure ``objects[i]`` starts with."""
+    for i in range(u64(objects.size)):
+        out[i] = load64(pages.directory, pages.tables, pages.words, addr[u64(objects[i])])
+
+
+@kernel
+def label_references(heap, object_type, types, label, element_label, unknown_labels, low, high, out):
+    """Set ``out[e - offsets[low]]`` to the label of each reference of objects ``low:high``.
+
+    A word of an unknown object, or beyond the known part, is named by its offset: ``unknown_labels[word]``,
+    the last entry for all words further on.
+    """
+    first = u64(heap.offsets[u64(low)])
+    last_unknown = u64(unknown_labels.size - 1)
+    for o in range(u64(low), u64(high)):
+        known = u64(object_type[o])
+        own, is_array = known >> ONE, known & ONE
+        header = ONE if heap.flags[u64(heap.span[o])] & SPAN_HEADER else ZERO
+        start = types.start[own]
+        tile, prefix = types.size[own] >> u64(3), types.prefix[own]
+        for e in range(u64(heap.offsets[o]), u64(heap.offsets[o + ONE])):
+            w = u64(heap.words[e])
+            position = w - header if w >= header else ZERO
+            inside = position
+            if is_array and tile:
+                inside = position % tile
+            if own and start >= 0 and inside < prefix and (inside < tile):
+                at = u64(start) + inside
+                out[e - first] = element_label[at] if is_array else label[at]
+            else:
+                out[e - first] = unknown_labels[position if position < last_unknown else last_unknown]
