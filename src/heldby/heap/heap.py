@@ -15,6 +15,7 @@ from heldby.graph.csr import Graph
 from heldby.graph.deferral import Deferred
 from heldby.graph.dominators import DominatorTree, dominators
 from heldby.graph.dominators import retained as retained_sizes
+from heldby.heap.naming import Naming
 from heldby.heap.process import Process
 from heldby.heap.roots import RootTable
 
@@ -34,6 +35,7 @@ class Heap:
         variables: global variables by address.
         specials: finalizers, cleanups, weak handles, profile samples.
         deferred: the references set aside.
+        naming: types and labels: what to call objects and references.
         caveats: what a reader should know, in plain words.
     """
 
@@ -45,6 +47,7 @@ class Heap:
     variables: Variables
     specials: SpecialTable
     deferred: Deferred
+    naming: Naming
     caveats: list[str]
 
     @property

@@ -28,6 +28,7 @@ from heldby.heap.global_roots import (
 )
 from heldby.heap.goroutine_roots import add_goroutine_roots
 from heldby.heap.heap import Heap
+from heldby.heap.naming import Naming
 from heldby.heap.process import Process, assemble_process
 from heldby.heap.roots import RootBuilder
 from heldby.heap.special_roots import add_special_roots
@@ -85,6 +86,7 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
         variables=variables,
         specials=specials,
         deferred=deferred,
+        naming=Naming(graph, words, objects, roots),
         caveats=[*process.caveats, *caveats],
     )
 

@@ -1,0 +1,231 @@
+"""The dominator tree merged by the names of paths: the tree that holders are read from.
+
+The children of the virtual root are global variables, goroutine groups, specials, the runtime, and *shared*
+objects: those that several of these (or of each other) hold and none dominates. Shared objects of one type and
+with the same owners are one path; their owners stand beside them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.graph.dominators import direct_edges, tops
+from heldby.graph.merged import MergedTree, merged
+from heldby.graph.owners import owners
+from heldby.heap.heap import Heap
+from heldby.heap.roots import RootKind
+
+U32 = NDArray[np.uint32]
+U64 = NDArray[np.uint64]
+
+# A step key: two bits of kind, then 30 bits of label or name, then 32 bits of type or signature.
+_KIND_SHIFT: Final = np.uint64(62)
+_LABEL_SHIFT: Final = np.uint64(32)
+_LOW: Final = np.uint64(0xFFFFFFFF)
+_LABEL_MASK: Final = np.uint64((1 << 30) - 1)
+_FIELD, _ROOT, _SHARED = (np.uint64(kind) for kind in (1, 2, 3))
+INDIRECT: Final = (1 << 30) - 1
+"""The label of a step to an object that its dominator does not refer to itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class HolderTree:
+    """Merged paths with what is needed to name them.
+
+    Attributes:
+        heap: what it was made from.
+        paths: the merged tree; row 0 is the virtual root.
+        owner_groups: for each signature of shared objects, the tops that hold them: vertices, most references
+            first.
+        top: ``uint32[k]``, the child of the root above each number of the dominator tree.
+    """
+
+    heap: Heap
+    paths: MergedTree
+    owner_groups: list[list[int]]
+    top: U32
+
+    def step(self, path: int) -> tuple[str, int, int]:
+        """Return kind (``field``, ``root``, ``shared``), label or name, and type or signature of a path's step."""
+        key = np.uint64(self.paths.key[path])
+        kind = ("", "field", "root", "shared")[int(key >> _KIND_SHIFT)]
+        return kind, int(key >> _LABEL_SHIFT & _LABEL_MASK), int(key & _LOW)
+
+    def type_of(self, path: int) -> int:
+        """Return the type number of the objects at the end of `path`, 0 for a root."""
+        kind, _, low = self.step(path)
+        if kind == "field":
+            return low
+        if kind == "shared":
+            vertex = int(self.heap.tree.order[self.paths.first[path]])
+            return int(self.heap.naming.type_of[vertex])
+        return 0
+
+    def text(self, path: int) -> str:
+        """Return the signature: ``main.manager.paths[*].Seen[*]``."""
+        parts: list[str] = []
+        while path:
+            kind, label, low = self.step(path)
+            if kind == "field":
+                parts.append(self._field_text(path, label, low))
+            elif kind == "root":
+                parts.append(self.root_name(path))
+                break  # a variable of the runtime lies below the node "runtime", which adds nothing
+            else:
+                parts.append(self.heap.naming.type_name(self.type_of(path)))
+            path = int(self.paths.parent[path])
+        return "".join(reversed(parts))
+
+    def _field_text(self, path: int, label: int, type_number: int) -> str:
+        repeated = "*" if self.paths.recursive[path] and self.paths.recursive[path] * 2 > self.paths.count[path] else ""
+        if label == INDIRECT:
+            return f"…{self.heap.naming.type_name(type_number)}"
+        text = self.heap.naming.label_text(label)
+        return f"({text})*" if repeated else text
+
+    def root_vertices(self, path: int) -> int:
+        """Return how many vertices at and below `path` are roots, which are no objects."""
+        return self._root_vertices.get(path, 0)
+
+    @cached_property
+    def _root_vertices(self) -> dict[int, int]:
+        tree = self.heap.tree
+        roots = np.flatnonzero(tree.order > np.uint32(self.heap.object_count))
+        paths, counts = np.unique(self.paths.path_of[roots], return_counts=True)
+        totals: dict[int, int] = {}
+        for path, count in zip(paths.tolist(), counts.tolist(), strict=True):
+            at = path
+            while True:
+                totals[at] = totals.get(at, 0) + count
+                if not at:
+                    break
+                at = int(self.paths.parent[at])
+        return totals
+
+    def objects_retained(self, path: int) -> int:
+        """Return the objects at and below `path`."""
+        return int(self.paths.retained_objects[path]) - self.root_vertices(path) - (path == 0)
+
+    def root_of(self, path: int) -> int:
+        """Return the path's ancestor directly below the virtual root."""
+        while int(self.paths.parent[path]):
+            path = int(self.paths.parent[path])
+        return path
+
+    def root_name(self, path: int) -> str:
+        """Return the name of a root path: a variable's, or ``goroutine main.worker``."""
+        kind, name, _ = self.step(path)
+        if kind != "root":
+            return self.heap.naming.type_name(self.type_of(path))
+        text = self.heap.roots.names[name]
+        return f"goroutine {text} " if self.root_kind(path) == "goroutine" else text
+
+    def root_kind(self, path: int) -> str:
+        """Return ``global``, ``goroutine``, ``special``, ``runtime`` or ``object`` for a root path."""
+        kind, _, root_kind = self.step(path)
+        if kind == "shared":
+            return "object"
+        return {
+            RootKind.GLOBAL: "global",
+            RootKind.GOROUTINE: "goroutine",
+            RootKind.GOROUTINE_GROUP: "goroutine",
+            RootKind.SPECIAL: "special",
+            RootKind.RUNTIME: "runtime",
+        }[RootKind(root_kind)]
+
+
+def build_holder_tree(heap: Heap) -> HolderTree:
+    """Merge the dominator tree of `heap` by path names. O(vertices + references)."""
+    tree = heap.tree
+    top = tops(tree)
+    direct = direct_edges(heap.graph, tree)
+    keys = _field_keys(heap, direct)
+    at_root = np.flatnonzero(tree.idom == 0)[1:]
+    groups = _shared_keys(heap, top, at_root, keys)
+    _root_keys(heap, keys)
+    # A path's retained bytes must not be cut by depth before the recursion is folded.
+    paths = merged(tree, keys, heap.sizes, max_depth=64)
+    return HolderTree(heap, paths, groups, top)
+
+
+def _field_keys(heap: Heap, direct: NDArray[np.int64]) -> U64:
+    """Return the key of every number's step from its dominator; 0 where the step shows nothing."""
+    tree, naming = heap.tree, heap.naming
+    vertices = tree.order
+    types = np.zeros(vertices.size, np.uint64)
+    is_object = vertices <= np.uint32(heap.object_count)
+    types[is_object] = naming.type_of[vertices[is_object]]
+    labels = np.full(vertices.size, INDIRECT, np.uint64)
+    has_edge = direct >= 0
+    labels[has_edge] = naming.labels(direct[has_edge], vertices[tree.idom[has_edge]])
+    keys = (_FIELD << _KIND_SHIFT) | (labels << _LABEL_SHIFT) | types
+    keys[has_edge & (labels == 0)] = 0
+    return keys
+
+
+def _root_keys(heap: Heap, keys: U64) -> None:
+    """Give root nodes their names; a goroutine stays on the path of its group."""
+    first = heap.object_count + 1
+    numbers = heap.tree.number[first:]
+    reached = np.flatnonzero(numbers != np.uint32(0xFFFFFFFF))
+    roots = heap.roots
+    kind = roots.kind[reached].astype(np.uint64)
+    key = (_ROOT << _KIND_SHIFT) | (roots.name[reached].astype(np.uint64) << _LABEL_SHIFT) | kind
+    key[roots.kind[reached] == RootKind.GOROUTINE] = 0
+    keys[numbers[reached]] = key
+
+
+def _shared_keys(heap: Heap, top: U32, at_root: NDArray[np.intp], keys: U64) -> list[list[int]]:
+    """Give each shared object the key of its signature; return the owners of each signature."""
+    tree = heap.tree
+    shared = at_root[tree.order[at_root] <= np.uint32(heap.object_count)]
+    if not shared.size:
+        return []
+    found = owners(heap.graph, tree, top, _owner_groups(heap, at_root))
+    # The owners of one object, in whatever order, make one hash: the sum of a random number for each.
+    mixed = _mix(found.owner.astype(np.uint64))
+    starts = np.flatnonzero(np.append(True, found.shared[1:] != found.shared[:-1])) if found.shared.size else []
+    sums = np.zeros(tree.reached_count, np.uint64)
+    counts = np.zeros(tree.reached_count, np.int64)
+    if found.shared.size:
+        sums[found.shared[starts]] = np.add.reduceat(mixed, starts)
+        counts[found.shared[starts]] = np.diff(np.append(starts, found.shared.size))
+    types = heap.naming.type_of[tree.order[shared]].astype(np.uint64)
+    signature = _mix(types) ^ sums[shared]
+    distinct, first, number = np.unique(signature, return_index=True, return_inverse=True)
+    keys[shared] = (_SHARED << _KIND_SHIFT) | number.astype(np.uint64)
+    groups: list[list[int]] = []
+    begin = np.zeros(tree.reached_count, np.int64)
+    if found.shared.size:
+        begin[found.shared[starts]] = starts
+    for row in first.tolist():
+        at, size = int(begin[shared[row]]), int(counts[shared[row]])
+        order = np.argsort(-found.references[at : at + size], kind="stable")
+        groups.append([int(tree.order[n]) for n in found.owner[at : at + size][order]])
+    assert len(groups) == distinct.size
+    return groups
+
+
+def _owner_groups(heap: Heap, at_root: NDArray[np.intp]) -> U32:
+    """Return for each top the number that stands for its like: objects of one type are one owner."""
+    tree = heap.tree
+    group = np.arange(tree.reached_count, dtype=np.uint32)
+    vertices = tree.order[at_root]
+    objects = at_root[vertices <= np.uint32(heap.object_count)]
+    types = heap.naming.type_of[tree.order[objects]]
+    _, first, number = np.unique(types, return_index=True, return_inverse=True)
+    group[objects] = objects[first][number]
+    return group
+
+
+def _mix(values: U64) -> U64:
+    """Spread numbers over 64 bits (the finalizer of MurmurHash3, by Austin Appleby)."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+    values = (values ^ (values >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+    return values ^ (values >> np.uint64(33))

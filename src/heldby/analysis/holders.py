@@ -1,0 +1,141 @@
+"""Holders: the few paths at which the live bytes pile up, each byte in exactly one row.
+
+From the top of the merged dominator tree down: while most of what a path retains lies below one child, or the
+path is a single object with several large fields, the parts get rows of their own; where neither holds, the
+bytes have piled up (Eclipse MAT's accumulation point) and the path is a row. What is left at a path after its
+parts were taken out is a row too, or joins "everything else" when it is small.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from heldby.analysis.answer import Holder
+from heldby.analysis.holder_tree import HolderTree
+from heldby.heap.roots import RootKind, RootTable
+from heldby.units import format_count
+
+_SMALLEST_SHARE: Final = 0.005
+_MAJORITY: Final = 0.5
+_MAX_OWNERS: Final = 6
+EVERYTHING_ELSE: Final = "everything else"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A path and the bytes and objects that are counted there and nowhere else."""
+
+    path: int
+    bytes: int
+    objects: int
+
+
+def holder_rows(tree: HolderTree) -> tuple[list[Row], Row]:
+    """Return the rows, largest first, and the sum of all that is too small for a row.
+
+    Together they make the live bytes, exactly.
+    """
+    paths = tree.paths
+    offsets, children = paths.children()
+    live = int(paths.retained[0])
+    smallest = max(1, int(live * _SMALLEST_SHARE))
+    rows: list[Row] = []
+    pending = [int(child) for child in children[offsets[0] : offsets[1]]]
+    rest_bytes = live
+    rest_objects = tree.objects_retained(0)
+    while pending:
+        path = pending.pop()
+        total = int(paths.retained[path])
+        if total < smallest:
+            continue
+        below = [int(child) for child in children[offsets[path] : offsets[path + 1]]]
+        large = [child for child in below if paths.retained[child] >= smallest]
+        split = _should_split(tree, path, large)
+        taken = large if split else []
+        pending.extend(taken)
+        own = total - sum(int(paths.retained[child]) for child in taken)
+        own_objects = tree.objects_retained(path) - sum(tree.objects_retained(child) for child in taken)
+        if own >= smallest:
+            rows.append(Row(path, own, own_objects))
+            rest_bytes -= own
+            rest_objects -= own_objects
+    rows.sort(key=lambda row: (-row.bytes, row.path))
+    return rows, Row(0, rest_bytes, rest_objects)
+
+
+def _should_split(tree: HolderTree, path: int, large: list[int]) -> bool:
+    if not large:
+        return False
+    paths = tree.paths
+    if int(paths.objects[path]) <= 1 or not int(paths.shallow[path]):
+        return True
+    return int(paths.retained[large[0]]) >= _MAJORITY * int(paths.retained[path])
+
+
+def describe_rows(tree: HolderTree, rows: list[Row], rest: Row) -> tuple[Holder, ...]:
+    """Return the rows as holders, with names, owners and containers."""
+    live = max(int(tree.paths.retained[0]), 1)
+    found = [_holder(tree, row, live) for row in rows]
+    if rest.bytes:
+        found.append(
+            Holder(
+                path=EVERYTHING_ELSE,
+                root=EVERYTHING_ELSE,
+                root_kind="object",
+                retained_bytes=rest.bytes,
+                retained_objects=rest.objects,
+                share=rest.bytes / live,
+                evidence=(f"each path below {_SMALLEST_SHARE:.1%} of the live bytes",),
+            )
+        )
+    return tuple(found)
+
+
+def _holder(tree: HolderTree, row: Row, live: int) -> Holder:
+    root = tree.root_of(row.path)
+    type_number = tree.type_of(row.path)
+    return Holder(
+        path=tree.text(row.path).strip(),
+        root=tree.root_name(root).strip(),
+        root_kind=tree.root_kind(root),
+        type=tree.heap.naming.type_name(type_number) if type_number else None,
+        held_by=_owners(tree, root),
+        retained_bytes=row.bytes,
+        retained_objects=row.objects,
+        share=row.bytes / live,
+        containers=_containers(tree, row.path),
+        objects_at_end=int(tree.paths.count[row.path]),
+    )
+
+
+def _owners(tree: HolderTree, root: int) -> tuple[str, ...]:
+    """Say who holds a shared object: ``global main.s``, ``412 goroutines in server.(*Server).AcceptLoop``."""
+    kind, _, signature = tree.step(root)
+    if kind != "shared":
+        return ()
+    heap = tree.heap
+    groups = tree.owner_groups[signature]
+    first_root = heap.object_count + 1
+    texts = []
+    for vertex in groups[:_MAX_OWNERS]:
+        if vertex < first_root:
+            texts.append(heap.naming.type_name(int(heap.naming.type_of[vertex])))
+        else:
+            texts.append(_root_text(heap.roots, vertex - first_root))
+    if len(groups) > _MAX_OWNERS:
+        texts.append(f"{len(groups) - _MAX_OWNERS} more")
+    return tuple(texts)
+
+
+def _root_text(roots: RootTable, node: int) -> str:
+    name, kind = roots.name_of(node), RootKind(int(roots.kind[node]))
+    if kind is RootKind.GOROUTINE_GROUP:
+        count = int((roots.group == node).sum())
+        return f"{format_count(count)} goroutine{'s' if count != 1 else ''} in {name}"
+    return f"global {name}" if kind is RootKind.GLOBAL else name
+
+
+def _containers(tree: HolderTree, path: int) -> tuple[str, ...]:
+    """Describe the nearest map or slice on the way to `path`."""
+    return tree.heap.naming.containers(tree, path)
