@@ -1,0 +1,234 @@
+"""Where machine code is kept: fresh after changes, in safe folders only, and never a reason to fail."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from heldby import jit
+
+PACKAGE = Path(jit.__file__).parent
+HELPER = """
+from heldby.jit import inline_kernel
+STEP = {step}
+@inline_kernel
+def shift(x):
+    return x + STEP
+"""
+CALLER = """# mypy: ignore-errors
+import numpy as np
+from heldby.jit import kernel
+from heldby.help_kernels import (
+    shift,
+)
+@kernel
+def run(x):
+    return shift(x)
+"""
+RUN = """
+from heldby import jit
+compiled = []
+with jit.watch_compilation(compiled.append):
+    from heldby.call_kernels import run
+    print(jit.compiled_before(), run(1), compiled, jit.cache_folder() is not None)
+"""
+
+NO_ACCOUNT = """
+import pwd
+def getpwuid(uid):
+    raise KeyError(uid)
+pwd.getpwuid = getpwuid
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A package of the same name with this `jit` and two kernel modules of its own."""
+    package = tmp_path / "lib" / "heldby"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    shutil.copy(PACKAGE / "jit.py", package)
+    (package / "help_kernels.py").write_text(HELPER.format(step=1))
+    (package / "call_kernels.py").write_text(CALLER)
+    return package
+
+
+def run(package: Path, code: str = RUN, **environment: str) -> str:
+    """Run `code` with `package` in a fresh process; PATH and `environment` are all that it gets."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(package.parent), **environment},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+def test_the_second_process_finds_what_the_first_compiled(package: Path, tmp_path: Path) -> None:
+    assert run(package, HOME=str(tmp_path)) == "False 2 ['run', 'shift'] True"
+    assert run(package, HOME=str(tmp_path)) == "True 2 [] True"
+    assert list((tmp_path / ".cache/heldby").glob("kernels-*/call_kernels-*"))
+
+
+def test_a_kernel_is_compiled_anew_after_a_helper_in_another_module_changed(
+    package: Path, tmp_path: Path
+) -> None:
+    run(package, HOME=str(tmp_path))
+    (package / "help_kernels.py").write_text(HELPER.format(step=10))
+
+    assert run(package, HOME=str(tmp_path)) == "False 11 ['run', 'shift'] True"
+
+
+def test_bounds_checks_have_a_cache_of_their_own(package: Path, tmp_path: Path) -> None:
+    run(package, HOME=str(tmp_path))
+
+    assert run(package, HOME=str(tmp_path), NUMBA_BOUNDSCHECK="1") == "False 2 ['run', 'shift'] True"
+
+
+@pytest.mark.parametrize("variable", ["NUMBA_CACHE_DIR", "XDG_CACHE_HOME"])
+def test_the_user_can_say_where(package: Path, tmp_path: Path, variable: str) -> None:
+    chosen = tmp_path / "chosen"
+    run(package, HOME=str(tmp_path), **{variable: str(chosen)})
+
+    assert len(list(chosen.rglob("*.nbi"))) == 1
+    assert not (tmp_path / ".cache").exists()
+
+
+def test_the_folder_is_private(package: Path, tmp_path: Path) -> None:
+    run(package, HOME=str(tmp_path))
+
+    (folder,) = (tmp_path / ".cache/heldby").iterdir()
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_without_any_folder_kernels_are_compiled_in_memory(package: Path, tmp_path: Path) -> None:
+    # Numba by itself refuses to import here: "cannot cache function: no locator available".
+    blocked = tmp_path / "file"
+    blocked.touch()
+    code = f"{NO_ACCOUNT}\nimport tempfile\ntempfile.tempdir = '/proc'\n{RUN}"
+
+    assert run(package, code, HOME=f"{blocked}/home") == "False 2 ['run', 'shift'] False"
+
+
+def test_a_full_disk_is_no_reason_to_stop(package: Path, tmp_path: Path) -> None:
+    limit = "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+
+    found = run(package, limit + RUN, HOME=str(tmp_path), PYTHONDONTWRITEBYTECODE="1")
+
+    assert found == "False 2 ['run', 'shift'] True"
+    assert not list(tmp_path.rglob("*.nbi"))
+
+
+def test_a_folder_that_others_can_write_is_not_used(package: Path, tmp_path: Path) -> None:
+    open_folder = tmp_path / "open"
+    open_folder.mkdir()
+    open_folder.chmod(0o777)
+
+    run(package, HOME=str(tmp_path), NUMBA_CACHE_DIR=str(open_folder))
+
+    assert not list(open_folder.rglob("*.nbi"))
+    assert list((tmp_path / ".cache").rglob("*.nbi"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a folder away")
+def test_root_does_not_use_the_cache_of_another_user(package: Path, tmp_path: Path) -> None:
+    home, own = tmp_path / "home", tmp_path / "own"
+    home.mkdir()
+    os.chown(home, 65534, 65534)
+
+    own.mkdir()
+
+    run(package, NO_ACCOUNT + RUN, HOME=str(home), TMPDIR=str(own))
+
+    assert not list(home.rglob("*.nbi"))
+    assert len(list((own / "heldby-0").rglob("*.nbi"))) == 1
+
+
+def test_damaged_files_are_a_miss(package: Path, tmp_path: Path) -> None:
+    run(package, HOME=str(tmp_path))
+    (code,), (index,) = tmp_path.rglob("*.nbc"), tmp_path.rglob("*.nbi")
+
+    code.write_bytes(code.read_bytes()[:100])
+    assert run(package, HOME=str(tmp_path)) == "True 2 ['run', 'shift'] True"
+    index.write_bytes(b"")
+    assert run(package, HOME=str(tmp_path)) == "True 2 ['run', 'shift'] True"
+
+
+def test_two_processes_may_compile_at_once(package: Path, tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(package.parent), "HOME": str(tmp_path)}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", RUN],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in both:
+        out, err = process.communicate(timeout=100)
+        assert (process.returncode, err) == (0, "")
+        assert " 2 " in out
+    assert run(package, HOME=str(tmp_path)) == "True 2 [] True"
+
+
+def test_what_was_not_used_for_a_month_is_removed(package: Path, tmp_path: Path) -> None:
+    base = tmp_path / ".cache/heldby"
+    old, recent, other = base / "kernels-0123", base / "kernels-4567", base / "go"
+    for folder in (old, recent, other):
+        folder.mkdir(parents=True)
+    base.chmod(0o700)
+    month = time.time() - 31 * 86_400
+    os.utime(old, (month, month))
+    os.utime(other, (month, month))
+
+    run(package, HOME=str(tmp_path))
+
+    assert (old.exists(), recent.exists(), other.exists()) == (False, True, True)
+
+
+def test_numbas_own_configuration_is_left_alone() -> None:
+    assert os.environ.get("NUMBA_CACHE_DIR", "") == jit.config.CACHE_DIR
+
+
+def test_helpers_are_inlined() -> None:
+    import numpy as np
+
+    @jit.inline_kernel
+    def add_heldby_test(x):  # type: ignore[no-untyped-def]
+        return x + np.uint64(3)
+
+    @jit.kernel
+    def call(x):  # type: ignore[no-untyped-def]
+        return add_heldby_test(x) * np.uint64(5)
+
+    assert call(np.uint64(1)) == 20
+    (code,) = call.inspect_llvm().values()  # type: ignore[attr-defined]
+    assert not [line for line in code.splitlines() if " call " in line and "add_heldby_test" in line]
+
+
+def test_bit_instructions_count_from_both_ends() -> None:
+    import numpy as np
+
+    @jit.kernel
+    def both(word):  # type: ignore[no-untyped-def]
+        return jit_popcount(word), jit_trailing_zeros(word)
+
+    assert both(np.uint64(0)) == (0, 64)
+    assert both(np.uint64(0b1011000)) == (3, 3)
+    assert both(np.uint64(2**64 - 1)) == (64, 0)
+
+
+jit_popcount, jit_trailing_zeros = jit.popcount, jit.trailing_zeros
