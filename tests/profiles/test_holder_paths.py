@@ -128,7 +128,7 @@ def test_a_path_of_thousands_of_steps_keeps_both_ends_of_its_name() -> None:
         count=np.ones(n, np.int64),
         shallow=np.ones(n, np.int64),
         retained=np.arange(n, 0, -1),
-        label=lambda node: f".next{node}",
+        path=lambda node: "".join(f".next{step}" for step in range(1, node + 1)),
         type_name=lambda _node: "main.Node",
     )
 
@@ -152,7 +152,7 @@ def trees(draw: st.DrawFn) -> PathTree:
         count=np.ones(n, np.int64),
         shallow=shallow,
         retained=retained,
-        label=lambda node: f".n{node}",
+        path=lambda node: f"n{node}",
         type_name=lambda node: f"T{node}",
     )
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 SCHEMA: Final = 1
+EVERYTHING_ELSE: Final = "everything else"
+"""The path of the last holder: the live bytes of all paths that are too small for a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +166,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """All of it. Holders are sorted by retained bytes, largest first."""
+    """All of it. Holders are sorted by retained bytes, largest first; `EVERYTHING_ELSE` is the last."""
 
     capture: CaptureFacts
     process: ProcessFacts

@@ -48,8 +48,7 @@ class PathTree:
         count: ``int64[n]``, objects merged into the node.
         shallow: ``int64[n]``, bytes of these objects alone.
         retained: ``int64[n]``, their bytes and all below them.
-        label: the last step of node i's path as it is appended to its parent's, ``.Seen`` or ``[*]``; a
-            top's label is its name. Only asked for the nodes that are written.
+        path: the whole path of a node, ``main.manager.paths[*]``; asked for the nodes that are written.
         type_name: the Go type of node i's objects; empty when unknown.
         root_kind: what kind of root a top is; asked for the tops only, what lies below inherits it.
     """
@@ -58,7 +57,7 @@ class PathTree:
     count: Ints
     shallow: Ints
     retained: Ints
-    label: Callable[[int], str]
+    path: Callable[[int], str]
     type_name: Callable[[int], str]
     root_kind: Callable[[int], str] = lambda _node: ""
 
@@ -110,13 +109,11 @@ def holder_profile(
         comments=notes,
     )
     stacks: dict[int, tuple[int, ...]] = {0: ()}
-    paths: dict[int, str] = {0: ""}
     kinds: dict[int, str] = {}
     for node in kept[1:].tolist():
         parent = int(tree.parent[node])
-        paths[node] = _extended(paths[parent], tree.label(node))
         kinds[node] = tree.root_kind(node) if parent == 0 else kinds[parent]
-        frame = FrameName(paths[node], _SYSTEM_NAME, file=tree.type_name(node))
+        frame = FrameName(_shortened(tree.path(node)), _SYSTEM_NAME, file=tree.type_name(node))
         stacks[node] = (builder.location(frame), *stacks[parent])
         values = (int(retained[node]), int(shallow[node]), int(count[node]))
         if any(values):
@@ -177,9 +174,8 @@ def _owners(tree: PathTree, kept: Ints, holder: NDArray[np.bool_], *, nearest: b
     return owner
 
 
-def _extended(path: str, label: str) -> str:
-    """Return the path with one more step; a very long one keeps both ends."""
-    longer = path + label
-    if len(longer) <= _LONGEST_NAME:
-        return longer
-    return longer[: _LONGEST_NAME // 2] + "…" + longer[-_LONGEST_NAME // 2 :]
+def _shortened(path: str) -> str:
+    """Return `path`, or both its ends when it is very long."""
+    if len(path) <= _LONGEST_NAME:
+        return path
+    return path[: _LONGEST_NAME // 2] + "…" + path[-_LONGEST_NAME // 2 :]

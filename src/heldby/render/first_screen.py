@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from heldby.analysis.answer import Answer
+from heldby.analysis.answer import EVERYTHING_ELSE, Answer, Holder
 from heldby.render.holder_lines import holder_lines
 from heldby.render.plain_text import printable, shorten
 from heldby.render.waterfall import account_rows, percent, shortened, waterfall_lines
@@ -83,6 +83,8 @@ def _holder_sentence(answer: Answer, width: int) -> list[str]:
             return ["The heap has no live object."]
         return ["Who holds the heap is unknown; the notes below say why."]
     top = answer.holders[0]
+    if top.path == EVERYTHING_ELSE:
+        return ["No holder stands out: the live heap is spread over very many small ones."]
     size = format_bytes(top.retained_bytes)
     if top.share is None:
         start = f"The largest holder keeps {size}: "
@@ -129,14 +131,23 @@ def _change_lines(answer: Answer, width: int) -> list[Text]:
             lines.append(line.append(saving, style="green"))
         return [heading, *lines]
     top = answer.holders[0] if answer.holders else None
-    if top is None or (top.share or 0) < 0.25 or top.root_kind not in ("global", "goroutine", "object"):
+    if top is None or not _is_advice(top):
         return []
     # Retained bytes are exact by the dominator tree, so this saving is measured, not guessed.
     advice = f"  1  Letting go of {shorten(top.path, width - 19)}"
-    saving = f"would free {format_bytes(top.retained_bytes)}: nothing else keeps it."
+    if top.root_kind == "object":
+        saving = f"would free {format_bytes(top.retained_bytes)}, once all that hold it let go."
+    else:
+        saving = f"would free {format_bytes(top.retained_bytes)}: nothing else keeps it."
     if cell_len(advice) + 1 + len(saving) <= width:
         return [heading, Text(f"{advice} {saving}")]
     return [heading, Text(advice), Text(f"     {saving}")]
+
+
+def _is_advice(holder: Holder) -> bool:
+    """Return whether it makes sense to tell people to let go of this."""
+    kinds = ("global", "goroutine", "object")
+    return holder.path != EVERYTHING_ELSE and (holder.share or 0) >= 0.25 and holder.root_kind in kinds
 
 
 def _caveat_lines(answer: Answer, width: int, *, show_all: bool) -> list[Text]:
