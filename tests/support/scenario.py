@@ -1,0 +1,94 @@
+"""What a scenario program holds, as written out by hand in its ``expected.json``.
+
+A *row* says what objects of one type stand at one place: by ``path`` (``main.nodes[*].Name``) or, where the
+path is the standard library's own business, anywhere beneath a ``root``. Counts that are ``None`` are not known before
+(they depend on hashes or on the release); the program's own measurement of the root is then the truth.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support.build import SCENARIOS
+
+_ROOT = re.compile(r"[\w/]+\.\w+")
+
+#: Every scenario with a list of what it holds.
+NAMES = tuple(sorted(path.parent.name for path in (SCENARIOS / "programs").glob("*/expected.json")))
+
+#: A root measurement may contain what the runtime allocates for itself meanwhile: a semaphore's sudog
+#: (112 bytes), now and then a timer's or thread's structure. Never more, and never less than nothing.
+NOISE_OBJECTS = 3
+NOISE_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """Objects of one type at one place.
+
+    Attributes:
+        root: the global variable, such as ``main.nodes``.
+        path: the whole path as heldby spells it, or None for anywhere beneath the root.
+        type: their Go type; a backing array is called ``[]T``, a string's bytes ``string``.
+        objects: how many.
+        shallow_bytes: their slots together.
+        recursive: the same step may be repeated any number of times (lists, trees).
+        type_may_be_unknown: no descriptor says the type in a stripped program.
+    """
+
+    root: str
+    path: str | None
+    type: str
+    objects: int | None
+    shallow_bytes: int | None
+    recursive: bool = False
+    type_may_be_unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """All that one scenario says about itself.
+
+    Attributes:
+        rows: what hangs on global variables.
+        partial: roots that hold more than their rows, of the runtime's or a library's own.
+        more: further lists that single tests read (``blocked``, ``shared``, ``specials``, ``live_of_type``).
+    """
+
+    rows: tuple[Row, ...]
+    partial: frozenset[str]
+    more: Mapping[str, Any]
+
+    def total(self, root: str) -> tuple[int, int]:
+        """Return the objects and bytes of all rows of a root, without those that are not known."""
+        rows = [row for row in self.rows if row.root == root]
+        return sum(row.objects or 0 for row in rows), sum(row.shallow_bytes or 0 for row in rows)
+
+
+def expected(name: str) -> Expected:
+    """Read what the scenario ``name`` holds."""
+    document = json.loads((SCENARIOS / "programs" / name / "expected.json").read_text())
+    return Expected(
+        rows=tuple(_row(entry) for entry in document.pop("rows")),
+        partial=frozenset(document.pop("partial", ())),
+        more=document,
+    )
+
+
+def _row(entry: Mapping[str, Any]) -> Row:
+    path = entry.get("path")
+    found = _ROOT.match(path if path is not None else entry["root"])
+    assert found is not None, entry
+    return Row(
+        root=found.group(),
+        path=path,
+        type=entry["type"],
+        objects=entry["objects"],
+        shallow_bytes=entry["bytes"],
+        recursive=entry.get("recursive", False),
+        type_may_be_unknown=entry.get("type_may_be_unknown", False),
+    )
