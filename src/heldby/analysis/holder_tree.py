@@ -82,7 +82,11 @@ class HolderTree:
         return "".join(reversed(parts))
 
     def _field_text(self, path: int, label: int, type_number: int) -> str:
-        repeated = "*" if self.paths.recursive[path] and self.paths.recursive[path] * 2 > self.paths.count[path] else ""
+        repeated = (
+            "*"
+            if self.paths.recursive[path] and self.paths.recursive[path] * 2 > self.paths.count[path]
+            else ""
+        )
         if label == INDIRECT:
             return f"…{self.heap.naming.type_name(type_number)}"
         text = self.heap.naming.label_text(label)
@@ -189,7 +193,9 @@ def _shared_keys(heap: Heap, top: U32, at_root: NDArray[np.intp], keys: U64) -> 
     found = owners(heap.graph, tree, top, _owner_groups(heap, at_root))
     # The owners of one object, in whatever order, make one hash: the sum of a random number for each.
     mixed = _mix(found.owner.astype(np.uint64))
-    starts = np.flatnonzero(np.append(True, found.shared[1:] != found.shared[:-1])) if found.shared.size else []
+    starts = (
+        np.flatnonzero(np.append(True, found.shared[1:] != found.shared[:-1])) if found.shared.size else []
+    )
     sums = np.zeros(tree.reached_count, np.uint64)
     counts = np.zeros(tree.reached_count, np.int64)
     if found.shared.size:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from heldby.binary.dwarf import Dwarf
 from heldby.golang.objects import ObjectTable
 from heldby.golang.runtime import Runtime
+from heldby.golang.types import TypeTable
 from heldby.golang.variables import Variables, is_runtime_name
 from heldby.heap.process import Process
 from heldby.heap.roots import RootBuilder, RootKind
@@ -113,12 +114,14 @@ def with_nameless(
 
 
 def add_global_roots(
-    builder: RootBuilder, objects: ObjectTable, variables: Variables, addrs: U64, values: U64
+    builder: RootBuilder,
+    objects: ObjectTable,
+    types: TypeTable,
+    variables: Variables,
+    addrs: U64,
+    values: U64,
 ) -> None:
-    """Add a node for each variable that refers to an object, and its pointers.
-
-    Labels are the offset of the word within its variable; `heldby.heap.naming` makes field names of them.
-    """
+    """Add a node for each variable that refers to an object, and its pointers."""
     targets = objects.find(values)
     real = targets != 0
     addrs, targets = addrs[real], targets[real]
@@ -134,7 +137,16 @@ def add_global_roots(
         deferred=deferred,
         item=used.astype(np.int64),
     )
-    offsets = addrs - variables.start[rows]
-    distinct, label_of = np.unique(offsets, return_inverse=True)
-    labels = np.array([builder.label(f"+{offset:#x}") for offset in distinct.tolist()], np.uint32)
-    builder.add_slots((first + position).astype(np.uint32), targets, addrs, labels[label_of])
+    numbers = np.zeros(used.size, np.uint32)
+    if variables.types:
+        for at, row in enumerate(used.tolist()):
+            known = variables.types[row]
+            numbers[at] = types.from_dwarf(known) if known is not None else 0
+    builder.add_slots(
+        (first + position).astype(np.uint32),
+        targets,
+        addrs,
+        np.full(addrs.size, builder.label(""), np.uint32),
+        word=((addrs - variables.start[rows]) >> np.uint64(3)).astype(np.uint32),
+        type_number=numbers[position],
+    )

@@ -13,8 +13,10 @@ from heldby.golang.goroutines import Goroutines
 from heldby.golang.objects import ObjectTable
 from heldby.golang.stacks import RootKind as StackRootKind
 from heldby.golang.stacks import Stacks
+from heldby.golang.types import TypeTable
 from heldby.heap.roots import RootBuilder, RootKind
 
+_NO_SLOT: Final = np.int64(np.iinfo(np.int64).min)
 _WITHOUT_FRAME: Final = {
     StackRootKind.DEFER: "deferred call",
     StackRootKind.PANIC: "panic",
@@ -29,6 +31,7 @@ def add_goroutine_roots(
     functions: FunctionTable,
     goroutines: Goroutines,
     stacks: Stacks,
+    types: TypeTable,
     dwarf: Dwarf | None,
     load_bias: int,
 ) -> None:
@@ -54,8 +57,16 @@ def add_goroutine_roots(
         deferred=system[group_of],
         item=used.astype(np.int64),
     )
-    labels = _labels(builder, functions, stacks, real, dwarf, load_bias)
-    builder.add_slots((first + node_of).astype(np.uint32), targets[real], roots.slot[real], labels)
+    namer = _Namer(functions, types, dwarf, load_bias)
+    label, word, type_number = _places(builder, namer, stacks, real)
+    builder.add_slots(
+        (first + node_of).astype(np.uint32),
+        targets[real],
+        roots.slot[real],
+        label,
+        word=word,
+        type_number=type_number,
+    )
 
 
 def start_name(functions: FunctionTable, row: int) -> str:
@@ -71,58 +82,58 @@ def is_system_goroutine(name: str) -> bool:
     return name.startswith("runtime.") and name not in ("runtime.handleAsyncEvent", "runtime.corostart")
 
 
-def _labels(
-    builder: RootBuilder,
-    functions: FunctionTable,
-    stacks: Stacks,
-    rows: NDArray[np.intp],
-    dwarf: Dwarf | None,
-    load_bias: int,
-) -> NDArray[np.uint32]:
-    """Return the label of each root: distinct (function, pc, distance from the frame's top) are named once."""
+def _places(
+    builder: RootBuilder, namer: _Namer, stacks: Stacks, rows: NDArray[np.intp]
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]:
+    """Return label, word and type of each root: distinct (function, pc, place in the frame) are asked once."""
     roots, frames = stacks.roots, stacks.frames
     frame = roots.frame[rows].astype(np.int64)
-    out = np.zeros(rows.size, np.uint32)
+    out = np.zeros((3, rows.size), np.uint32)
     loose = frame < 0
     for kind in np.unique(roots.kind[rows[loose]]).tolist():
         text = _WITHOUT_FRAME.get(StackRootKind(kind), "stack")
-        out[loose & (roots.kind[rows] == kind)] = builder.label(text)
+        out[0, loose & (roots.kind[rows] == kind)] = builder.label(text)
     framed = np.flatnonzero(~loose)
-    if not framed.size:
-        return out
-    at = frame[framed]
-    keys = np.empty(framed.size, [("function", np.int64), ("pc", np.uint64), ("below", np.int64)])
-    keys["function"] = frames.function[at]
-    keys["pc"] = frames.continpc[at]
-    slot = roots.slot[rows[framed]]
-    below = (slot - frames.fp[at]).view(np.int64)
-    keys["below"] = np.where(slot == 0, np.int64(np.iinfo(np.int64).min), below)
-    distinct, inverse = np.unique(keys, return_inverse=True)
-    named = _Namer(functions, dwarf, load_bias)
-    texts = [named(int(key["function"]), int(key["pc"]), int(key["below"])) for key in distinct]
-    out[framed] = np.array([builder.label(text) for text in texts], np.uint32)[inverse]
-    return out
+    if framed.size:
+        at = frame[framed]
+        keys = np.empty(framed.size, [("function", np.int64), ("pc", np.uint64), ("below", np.int64)])
+        keys["function"] = frames.function[at]
+        keys["pc"] = frames.continpc[at]
+        slot = roots.slot[rows[framed]]
+        keys["below"] = np.where(slot == 0, _NO_SLOT, (slot - frames.fp[at]).view(np.int64))
+        distinct, inverse = np.unique(keys, return_inverse=True)
+        named = [namer(int(key["function"]), int(key["pc"]), int(key["below"])) for key in distinct]
+        places = np.array([(builder.label(text), word, number) for text, word, number in named], np.uint32)
+        out[:, framed] = places[inverse].T
+    return out[0], out[1], out[2]
 
 
 class _Namer:
     """Names a frame slot: ``main.handle.request`` with DWARF, ``main.handle`` without."""
 
-    def __init__(self, functions: FunctionTable, dwarf: Dwarf | None, load_bias: int) -> None:
+    def __init__(
+        self, functions: FunctionTable, types: TypeTable, dwarf: Dwarf | None, load_bias: int
+    ) -> None:
         self._functions = functions
+        self._types = types
         self._dwarf = dwarf
         self._load_bias = load_bias
 
-    def __call__(self, function: int, pc: int, below: int) -> str:
+    def __call__(self, function: int, pc: int, below: int) -> tuple[str, int, int]:
+        """Return the name, the word within the variable and the variable's type number (0 for unknown)."""
         name = self._functions.name(function) if function >= 0 else "unknown function"
         if self._dwarf is None or function < 0:
-            return name
+            return name, 0, 0
         found = self._dwarf.functions.at(self._functions.entry(function) - self._load_bias)
         if found is None:
-            return name
+            return name, 0, 0
         static_pc = pc - 1 - self._load_bias
         for variable in found.variables:
             for piece in variable.pieces_at(static_pc):
-                size = piece.size or (variable.type.size if variable.type else None) or 8
+                known = variable.type
+                size = piece.size or (known.size if known else None) or 8
                 if piece.frame_offset <= below < piece.frame_offset + size:
-                    return f"{name}.{variable.name.lstrip('&')}"
-        return name
+                    word = (piece.offset + below - piece.frame_offset) // 8
+                    number = self._types.from_dwarf(known) if known else 0
+                    return f"{name}.{variable.name.lstrip('&')}", word, number
+        return name, 0, 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ from heldby.errors import HeldbyError
 from heldby.golang.functions import FunctionTable
 from heldby.golang.goroutine_list import find_goroutines
 from heldby.golang.goroutines import read_goroutines
+from heldby.golang.object_types import type_objects
 from heldby.golang.objects import read_objects
 from heldby.golang.references import read_references
 from heldby.golang.spans import read_spans
 from heldby.golang.specials import read_specials
 from heldby.golang.stacks import read_stacks
+from heldby.golang.types import TypeTable
 from heldby.golang.variables import Variables
 from heldby.graph.deferral import defer_ways
 from heldby.heap.assembly import assemble_graph
@@ -28,7 +31,7 @@ from heldby.heap.global_roots import (
 )
 from heldby.heap.goroutine_roots import add_goroutine_roots
 from heldby.heap.heap import Heap
-from heldby.heap.naming import Naming
+from heldby.heap.naming import Naming, root_slots
 from heldby.heap.process import Process, assemble_process
 from heldby.heap.roots import RootBuilder
 from heldby.heap.special_roots import add_special_roots
@@ -59,19 +62,28 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
         references = read_references(runtime, objects)
         specials = read_specials(runtime, objects)
     with progress.phase("reading roots"):
+        types = TypeTable.read(runtime)
         builder = RootBuilder.empty()
         addrs, values, missing = scanned_words(runtime)
         variables = _variables(process, dwarf, addrs[values != 0])
-        add_global_roots(builder, objects, variables, addrs, values)
+        add_global_roots(builder, objects, types, variables, addrs, values)
         add_special_roots(builder, runtime, objects, references, specials)
         functions = FunctionTable(runtime)
         goroutines = read_goroutines(runtime, find_goroutines(runtime, objects))
         stacks = read_stacks(runtime, functions, goroutines, core.threads)
-        add_goroutine_roots(builder, objects, functions, goroutines, stacks, dwarf, process.load_bias)
+        add_goroutine_roots(builder, objects, functions, goroutines, stacks, types, dwarf, process.load_bias)
         roots = builder.build()
     with progress.phase("joining objects and roots"):
         graph, words = assemble_graph(references, roots)
+        references = replace(
+            references, offsets=graph.offsets[: len(objects) + 2], targets=graph.targets, words=words
+        )
+    with progress.phase("typing objects"):
+        object_types = type_objects(runtime, types, objects, references, root_slots(roots))
+        naming = Naming(objects, references, roots, object_types)
+    with progress.phase("setting the runtime's own ways aside"):
         internal = np.zeros(graph.node_count, np.uint8)
+        internal[: len(objects) + 1] = naming.is_runtime_internal()
         firm = np.flatnonzero(~roots.deferred).astype(np.uint32) + np.uint32(len(objects) + 1)
         deferred = defer_ways(graph, firm, internal)
     if missing:
@@ -86,7 +98,7 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
         variables=variables,
         specials=specials,
         deferred=deferred,
-        naming=Naming(graph, words, objects, roots),
+        naming=naming,
         caveats=[*process.caveats, *caveats],
     )
 

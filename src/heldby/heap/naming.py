@@ -1,31 +1,119 @@
-"""What to call objects and references."""
+"""What to call objects and references: types by number, and the words that lead from one to the next."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from heldby.golang.labels import describe, label_edges, label_of
+from heldby.golang.object_types import ObjectTypes, RootSlots, heap_view
 from heldby.golang.objects import ObjectTable
-from heldby.graph.csr import Graph
+from heldby.golang.references import References
 from heldby.heap.roots import RootTable
+
+_UNKNOWN: Final = np.uint32(1 << 31)
+_CHUNK: Final = 1 << 22
+# Structures through which the runtime reaches what users hold too (runtime/runtime2.go, runtime/time.go).
+_INTERNAL: Final = (
+    "runtime.g",
+    "runtime.m",
+    "runtime.p",
+    "runtime.sudog",
+    "runtime._defer",
+    "runtime._panic",
+)
 
 
 class Naming:
-    def __init__(self, graph: Graph, words: NDArray[np.uint32], objects: ObjectTable, roots: RootTable) -> None:
-        self._words = words
-        self._objects = objects
+    """Names of one heap.
+
+    Attributes:
+        types: what is known of each object's type.
+        type_of: ``uint32[n + 1]``: the packed type, or for an unknown one a mark and the size of its slot, so
+            that unknown objects of different sizes are different.
+    """
+
+    def __init__(
+        self, objects: ObjectTable, references: References, roots: RootTable, types: ObjectTypes
+    ) -> None:
+        self.types = types
         self._roots = roots
-        self.type_of = objects.sizes().astype(np.uint32)
+        self._objects = objects
+        self._references = references
+        self._view = heap_view(objects, references, RootSlots.none())
+        sizes = np.minimum(objects.sizes(), int(_UNKNOWN) - 1).astype(np.uint32)
+        self.type_of: NDArray[np.uint32] = np.where(types.packed != 0, types.packed, _UNKNOWN | sizes)
 
-    def labels(self, edges, sources):
-        words = self._words[edges].astype(np.uint64)
-        return np.where(sources <= len(self._objects), words % 64 + 1, 0)
+    def type_name(self, number: int) -> str:
+        """Return the name of a type as `type_of` numbers it."""
+        if number & int(_UNKNOWN):
+            return describe(self.types.layouts.types, 0, size=number & ~int(_UNKNOWN))
+        return describe(self.types.layouts.types, number)
 
-    def label_text(self, label):
-        return f"+{(label - 1) * 8:#x}"
+    def label_text(self, label: int) -> str:
+        """Return the text of a label: ``.paths``, ``[*].name``."""
+        return self.types.layouts.labels.texts[label]
 
-    def type_name(self, number):
-        return f"unknown({number})"
+    def labels(self, edges: NDArray[np.int64], sources: NDArray[np.uint32]) -> NDArray[np.uint64]:
+        """Return the label of each given edge of the graph, whose sources are the given vertices."""
+        out = np.zeros(edges.size, np.uint64)
+        from_object = (sources <= np.uint32(len(self._objects))) & (sources != 0)
+        self._object_labels(edges, sources, np.flatnonzero(from_object), out)
+        rooted = np.flatnonzero(sources > np.uint32(len(self._objects)))
+        if rooted.size:
+            out[rooted] = self._root_labels(self._references.words[edges[rooted]])
+        return out
 
-    def containers(self, tree, path):
+    def _object_labels(
+        self,
+        edges: NDArray[np.int64],
+        sources: NDArray[np.uint32],
+        chosen: NDArray[np.intp],
+        out: NDArray[np.uint64],
+    ) -> None:
+        # A stretch of objects at a time, so that labels of all references never exist at once.
+        offsets = self._references.offsets
+        order = chosen[np.argsort(sources[chosen], kind="stable")]
+        sorted_sources = sources[order]
+        for low in range(1, len(self._objects) + 1, _CHUNK):
+            high = min(low + _CHUNK, len(self._objects) + 1)
+            begin, end = np.searchsorted(sorted_sources, [low, high])
+            if begin == end:
+                continue
+            labels = label_edges(self._view, self.types, low, high)
+            mine = order[begin:end]
+            out[mine] = labels[edges[mine] - offsets[low]]
+
+    def _root_labels(self, slots: NDArray[np.uint32]) -> NDArray[np.uint64]:
+        roots, labels = self._roots, self.types.layouts.labels
+        keys = np.stack((roots.slot_label[slots], roots.slot_type[slots], roots.slot_word[slots]), axis=1)
+        distinct, inverse = np.unique(keys, axis=0, return_inverse=True)
+        numbers = []
+        for prefix, number, word in distinct.tolist():
+            inside = label_of(self.types, number << 1, word * 8)[0] if number else ""
+            if not number and word:
+                inside = f"+{word * 8:#x}"
+            numbers.append(labels.number(roots.labels[prefix] + inside))
+        return np.array(numbers, np.uint64)[inverse.reshape(-1)]
+
+    def is_runtime_internal(self) -> NDArray[np.bool_]:
+        """Return which objects are the runtime's own records of goroutines, threads and waiters, ``bool[n + 1]``."""
+        types = self.types.layouts.types
+        numbers = [number for name in _INTERNAL for number in types.named(name)]
+        return np.isin(self.types.number, np.array(numbers, np.uint32))
+
+    def containers(self, tree: object, path: int) -> tuple[str, ...]:  # noqa: ARG002
+        """Describe the containers on a path."""
         return ()
+
+
+def root_slots(roots: RootTable) -> RootSlots:
+    """Return the roots' pointer words as typing reads them."""
+    base = np.where(
+        roots.slot_addr != 0, roots.slot_addr - roots.slot_word.astype(np.uint64) * np.uint64(8), 0
+    )
+    return RootSlots(
+        addr=base.astype(np.uint64), word=roots.slot_word, target=roots.slot_target, type=roots.slot_type
+    )

@@ -41,7 +41,10 @@ class RootTable:
         slot_node: ``uint32[q]``, ascending: the node that a pointer lies in.
         slot_target: ``uint32[q]``, the object that it points to.
         slot_addr: ``uint64[q]``, where the pointer lies; 0 for a register.
-        slot_label: ``uint32[q]``, row of `labels`: the way from the node to the pointer.
+        slot_label: ``uint32[q]``, row of `labels`: the variable's name within the node (``main.handle.req`` in a
+            goroutine, empty for a global variable).
+        slot_word: ``uint32[q]``, index of the pointer's word within its variable.
+        slot_type: ``uint32[q]``, type number of the variable, 0 for unknown.
     """
 
     kind: NDArray[np.uint8]
@@ -53,6 +56,8 @@ class RootTable:
     slot_target: NDArray[np.uint32]
     slot_addr: NDArray[np.uint64]
     slot_label: NDArray[np.uint32]
+    slot_word: NDArray[np.uint32]
+    slot_type: NDArray[np.uint32]
     names: list[str]
     labels: list[str]
 
@@ -71,7 +76,7 @@ class RootBuilder:
     _nodes: list[
         tuple[NDArray[np.uint8], NDArray[np.uint32], NDArray[np.uint32], NDArray[np.bool_], NDArray[np.int64]]
     ]
-    _slots: list[tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint32]]]
+    _slots: list[tuple[NDArray[np.generic], ...]]
     _count: int = 0
     names: dict[str, int] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)
@@ -116,17 +121,25 @@ class RootBuilder:
         target: NDArray[np.uint32],
         addr: NDArray[np.uint64],
         label: NDArray[np.uint32],
+        *,
+        word: NDArray[np.uint32] | None = None,
+        type_number: NDArray[np.uint32] | None = None,
     ) -> None:
         """Add pointers; those that point to no object (target 0) are left out."""
         real = target != 0
-        self._slots.append((node[real], target[real], addr[real], label[real]))
+        nothing = np.zeros(target.size, np.uint32)
+        columns = (node, target, addr, label, nothing if word is None else word)
+        columns = (*columns, nothing if type_number is None else type_number)
+        self._slots.append(tuple(column[real] for column in columns))
 
     def build(self) -> RootTable:
         """Return the table; slots are sorted by node, otherwise in the order they were added."""
         kind, name, group, deferred, item = (
             np.concatenate(column) for column in zip(*self._nodes, strict=True)
         )
-        node, target, addr, label = (np.concatenate(column) for column in zip(*self._slots, strict=True))
+        node, target, addr, label, word, type_number = (
+            np.concatenate(column) for column in zip(*self._slots, strict=True)
+        )
         order = np.argsort(node, kind="stable")
         return RootTable(
             kind=kind,
@@ -138,6 +151,8 @@ class RootBuilder:
             slot_target=target[order].astype(np.uint32),
             slot_addr=addr[order].astype(np.uint64),
             slot_label=label[order].astype(np.uint32),
+            slot_word=word[order].astype(np.uint32),
+            slot_type=type_number[order].astype(np.uint32),
             names=list(self.names),
             labels=list(self.labels),
         )
