@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from heldby.errors import FormatError, NotACore, Truncated, Unsupported
+from heldby.errors import FormatError, LimitExceeded, NotACore, Truncated, Unsupported
 from heldby.memory.image import PAGE_SIZE, ZEROS, Bytes, Image, Segment
 
 NT_PRSTATUS: Final = 1
@@ -40,6 +40,8 @@ PROGRAM_HEADER: Final = np.dtype(
     ]
 )
 PT_LOAD, PT_NOTE, PN_XNUM = 1, 4, 0xFFFF
+# The kernel's own limit is 65,530 mappings; ours split them at holes, about 15,000 times per GiB at worst.
+_MOST_SEGMENTS: Final = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,23 +120,26 @@ def parse_core(data: Bytes, path: Path) -> CoreFile:
     machine, register_names = _machine(data, path)
     headers, truncated_headers = _program_headers(data, path)
     caveats: list[str] = []
-    missing = 0
+    missing: list[tuple[int, int]] = []
     loads: list[Segment] = []
     for header in headers[headers["type"] == PT_LOAD]:
         start, offset, size = int(header["vaddr"]), int(header["offset"]), int(header["filesz"])
         present = max(0, min(size, data.size - offset))
-        missing += size - present
+        if present < size:
+            missing.append((start + present, start + size))
         if present:
             loads.append(Segment(start, start + present, 0, offset))
+    missing.sort()
     notes = list(_all_notes(data, headers))
     threads = tuple(_threads(notes, register_names))
     capture_note = _capture_note(notes)
+    missing_bytes = sum(end - start for start, end in missing)
     if missing:
-        caveats.append(f"the core is cut off: {missing:,} bytes that its headers promise are not there")
+        caveats.append(f"the core is cut off: {missing_bytes:,} bytes that its headers promise are not there")
     if truncated_headers:
         caveats.append("the core is cut off inside its program headers")
     if capture_note is not None:
-        loads.extend(_zero_segments(capture_note))
+        loads.extend(_zero_segments(capture_note, missing))
     return CoreFile(
         path=path,
         machine=machine,
@@ -148,7 +153,7 @@ def parse_core(data: Bytes, path: Path) -> CoreFile:
             (int(struct.unpack_from("<i", d)[0]) for t, n, d in notes if t == NT_SIGINFO and len(d) >= 4),
             None,
         ),
-        missing_bytes=missing,
+        missing_bytes=missing_bytes,
         caveats=tuple(caveats),
     )
 
@@ -202,6 +207,11 @@ def _program_headers(data: Bytes, path: Path) -> tuple[np.ndarray, bool]:
             )
         phnum = struct.unpack("<I", data[shoff + 44 : shoff + 48].tobytes())[0]
     whole = max(0, min(phnum, (data.size - phoff) // phentsize)) if phoff < data.size else 0
+    if whole > _MOST_SEGMENTS:
+        raise LimitExceeded(
+            f"{path} has {whole:,} program headers; at most {_MOST_SEGMENTS:,} are read",
+            cause="the file is damaged",
+        )
     if whole == 0:
         raise Truncated(f"{path} ends before its program headers", next_step="take the core or capture again")
     raw = data[phoff : phoff + whole * phentsize]
@@ -263,23 +273,39 @@ def _capture_note(notes: list[Note]) -> dict[str, Any] | None:
         if kind == CAPTURE_NOTE_TYPE and name == CAPTURE_NOTE_NAME:
             try:
                 note = json.loads(data.rstrip(b"\0"))
-            except ValueError:
+            except (ValueError, RecursionError):
                 return None
             return note if isinstance(note, dict) else None
     return None
 
 
-def _zero_segments(note: dict[str, Any]) -> Iterator[Segment]:
-    """Yield the anonymous mappings of our own capture: what of them is not in the file is zero."""
-    for item in note.get("zero_ranges", ()):
+def _zero_segments(note: dict[str, Any], missing: list[tuple[int, int]]) -> Iterator[Segment]:
+    """Yield the anonymous mappings of our own capture: what of them is in no segment is zero.
+
+    What a segment promises and a cut-off file does not have is unknown, so it is left out.
+    """
+    ranges = note.get("zero_ranges")
+    for item in ranges if isinstance(ranges, list) else ():
         if (
             isinstance(item, list)
             and len(item) == 2
             and all(isinstance(x, int) and 0 <= x < 1 << 48 for x in item)
         ):
             start, end = item
-            if start % PAGE_SIZE == 0 and end % PAGE_SIZE == 0 and start < end:
-                yield Segment(start, end, ZEROS, 0)
+            if start % PAGE_SIZE == 0 and end % PAGE_SIZE == 0:
+                for low, high in _without(start, end, missing):
+                    yield Segment(low, high, ZEROS, 0)
+
+
+def _without(start: int, end: int, holes: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield what is left of ``[start, end)``; `holes` are in address order."""
+    for low, high in holes:
+        if low < end and high > start:
+            if start < low:
+                yield start, low
+            start = max(start, high)
+    if start < end:
+        yield start, end
 
 
 def _embedded_executable(data: Bytes, note: dict[str, Any] | None) -> Bytes | None:

@@ -160,7 +160,7 @@ def prstatus_note(tid: int, registers: dict[str, int], *, pid: int, signal: int 
 
 
 def prpsinfo_note(*, pid: int, ppid: int, uid: int, gid: int, name: str) -> Note:
-    """Return the NT_PRPSINFO note, ``struct elf_prpsinfo`` of amd64, without the command line: it may be secret."""
+    """Return the NT_PRPSINFO note, ``struct elf_prpsinfo`` of amd64, without the command line."""
     data = struct.pack(
         "<bcbb4xQIIiiii16s80s",
         0,

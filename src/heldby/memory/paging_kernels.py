@@ -13,14 +13,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from heldby.errors import FormatError, LimitExceeded
 from heldby.jit import inline_kernel, u64
-from heldby.memory.image import PAGE_SIZE, ZEROS, Image
+from heldby.memory.image import PAGE_SIZE, ZEROS, Image, Segment
 
 PAGE_MISSING = -1
 PAGE_ZERO = -2
 _BLOCK_SHIFT = 26
 _PAGES_PER_BLOCK = 1 << (_BLOCK_SHIFT - 12)
-_DIRECTORY_SIZE = 1 << (47 - _BLOCK_SHIFT)
+_BLOCK_SIZE = 1 << _BLOCK_SHIFT
+_TOP = 1 << 47
+_DIRECTORY_SIZE = _TOP // _BLOCK_SIZE
+# A gibibyte of tables: half a tebibyte of touched memory, far more than a Go heap that fits a machine.
+_MOST_BLOCKS = 8192
 
 
 class PageTable(NamedTuple):
@@ -43,32 +48,66 @@ def build_page_table(image: Image) -> PageTable:
     Pages of which only a part is present (the end of a truncated file) count as missing. A core whose
     segments are not aligned to 8 bytes in the file (gdb's are not always) is copied once.
     Cost: O(pages), 8 bytes for each page of the blocks in use.
+
+    Raises:
+        LimitExceeded: the addresses are spread as in no process.
+        FormatError: unaligned segments claim the same bytes of the file many times over.
     """
     image = _aligned(image)
     core = image.buffers[0]
     words = core[: core.size // 8 * 8].view(np.uint64)
-    useful = [s for s in image.segments if s.buffer in (0, ZEROS) and s.start < 1 << 47]
-    blocks = sorted(
-        {b for s in useful for b in range(s.start >> _BLOCK_SHIFT, ((s.end - 1) >> _BLOCK_SHIFT) + 1)}
-    )
+    useful = [
+        Segment(s.start, min(s.end, _TOP), s.buffer, s.offset)
+        for s in image.segments
+        if s.buffer in (0, ZEROS) and s.start < _TOP
+    ]
+    own = sorted(_own_blocks(useful))
+    if len(own) > _MOST_BLOCKS:
+        raise LimitExceeded(
+            f"the memory is spread over {len(own):,} stretches of 64 MiB; at most {_MOST_BLOCKS:,} are read",
+            cause="the core is damaged",
+        )
     directory = np.full(_DIRECTORY_SIZE, -1, np.int32)
-    directory[blocks] = np.arange(len(blocks), dtype=np.int32)
-    tables = np.full((max(len(blocks), 1), _PAGES_PER_BLOCK), PAGE_MISSING, np.int64)
-    flat = tables.reshape(-1)
+    directory[own] = np.arange(len(own), dtype=np.int32)
+    tables = np.full((len(own) + 1, _PAGES_PER_BLOCK), PAGE_MISSING, np.int64)
+    tables[-1] = PAGE_ZERO
     for segment in useful:
-        first, last = -(-segment.start // PAGE_SIZE), segment.end // PAGE_SIZE
-        page = first
-        while page < last:
-            block = page >> (_BLOCK_SHIFT - 12)
-            stop = min(last, (block + 1) << (_BLOCK_SHIFT - 12))
-            at = int(directory[block]) * _PAGES_PER_BLOCK + (page & (_PAGES_PER_BLOCK - 1))
-            if segment.buffer == ZEROS:
-                flat[at : at + stop - page] = PAGE_ZERO
-            else:
-                word = (segment.offset + page * PAGE_SIZE - segment.start) // 8
-                flat[at : at + stop - page] = word + np.arange(stop - page, dtype=np.int64) * (PAGE_SIZE // 8)
-            page = stop
+        if segment.buffer == ZEROS:
+            whole = directory[-(-segment.start // _BLOCK_SIZE) : segment.end // _BLOCK_SIZE]
+            whole[whole < 0] = len(own)
+        _enter(segment, directory, tables)
     return PageTable(directory, tables, words)
+
+
+def _own_blocks(segments: list[Segment]) -> set[int]:
+    """Return the blocks that need a table of their own; all whole blocks of zeros share one."""
+    blocks: set[int] = set()
+    for segment in segments:
+        low, high = segment.start >> _BLOCK_SHIFT, (segment.end - 1) >> _BLOCK_SHIFT
+        if segment.buffer != ZEROS:
+            blocks.update(range(low, high + 1))
+            continue
+        if segment.start % _BLOCK_SIZE:
+            blocks.add(low)
+        if segment.end % _BLOCK_SIZE:
+            blocks.add(high)
+    return blocks
+
+
+def _enter(segment: Segment, directory: NDArray[np.int32], tables: NDArray[np.int64]) -> None:
+    """Write the whole pages of one segment into the tables of their blocks."""
+    page, last = -(-segment.start // PAGE_SIZE), segment.end // PAGE_SIZE
+    while page < last:
+        block = page >> (_BLOCK_SHIFT - 12)
+        stop = min(last, (block + 1) << (_BLOCK_SHIFT - 12))
+        table = tables[directory[block]]
+        low = page & (_PAGES_PER_BLOCK - 1)
+        if segment.buffer == ZEROS:
+            table[low : low + stop - page] = PAGE_ZERO
+        else:
+            word = (segment.offset + page * PAGE_SIZE - segment.start) // 8
+            table[low : low + stop - page] = word + np.arange(stop - page, dtype=np.int64) * (PAGE_SIZE // 8)
+        page = stop
 
 
 def _aligned(image: Image) -> Image:
@@ -76,12 +115,14 @@ def _aligned(image: Image) -> Image:
     if all((s.offset - s.start) % 8 == 0 for s in core):
         return image
     size = sum(-(-(s.end - s.start) // PAGE_SIZE) * PAGE_SIZE for s in core)
+    if size > 4 * image.buffers[0].size + (1 << 20):
+        raise FormatError("segments of the core overlap in the file", cause="the core is damaged")
     copy = np.zeros(size + PAGE_SIZE * len(core), np.uint8)
     moved, offset = [], 0
     for s in core:
         offset += (s.start - offset) % PAGE_SIZE
         copy[offset : offset + s.end - s.start] = image.buffers[0][s.offset : s.offset + s.end - s.start]
-        moved.append(type(s)(s.start, s.end, 0, offset))
+        moved.append(Segment(s.start, s.end, 0, offset))
         offset += s.end - s.start
     return Image((copy,), [*moved, *(s for s in image.segments if s.buffer == ZEROS)])
 
