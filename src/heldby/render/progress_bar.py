@@ -29,8 +29,6 @@ StepListener = Callable[[str, float, int, str], None]
 class _Amount(ProgressColumn):
     """``1.2 of 3.4 GiB, 512 MiB/s, 4 s left``; leaves out what is unknown."""
 
-    max_refresh = 0.25
-
     def render(self, task: Task) -> Text:
         unit = str(task.fields.get("unit", ""))
         parts = []
@@ -42,7 +40,7 @@ class _Amount(ProgressColumn):
         if task.total and task.completed and task.elapsed:
             left = task.elapsed * (task.total - task.completed) / task.completed
             parts.append(f"{format_seconds(max(left, 0.0))} left")
-        elif task.elapsed is not None:
+        elif task.elapsed and task.elapsed >= 0.1:
             parts.append(format_seconds(task.elapsed))
         return Text(", ".join(parts), no_wrap=True, style="dim")
 
