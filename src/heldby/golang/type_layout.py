@@ -148,6 +148,11 @@ class TypeLayouts:
                 old = getattr(self, name)
                 setattr(self, name, np.concatenate([old, np.zeros(old.size, old.dtype)]))
         inside = program.word < count
+        if not self.types.pointer_mask[number] and 0 < count <= 64:
+            # A type without a descriptor: the collector's mask of it follows from its program.
+            self.types.pointer_mask[number] = np.bitwise_or.reduce(
+                np.uint64(1) << program.word[inside].astype(np.uint64), initial=np.uint64(0)
+            )
         at = self._used + program.word[inside]
         self.kind[at] = program.kind[inside]
         self.target[at] = program.target[inside]
@@ -158,7 +163,7 @@ class TypeLayouts:
         self._used += count
 
     def _element_prefix(self, number: int) -> str:
-        """Return how a run of the type is stepped into; a map's groups and tables are no steps of their own."""
+        """Return how a run of the type is stepped into; a map's groups and tables are no steps."""
         of = self.types[number]
         is_table = of.kind == scan.POINTER and self.types.kind[of.elem] == KIND_MAP_TABLE
         return "" if is_table or _GROUP_NAME.match(of.name) else "[*]"

@@ -181,11 +181,15 @@ class TypeTable:
                 old = getattr(self, name)
                 setattr(self, name, np.concatenate([old, np.zeros(max(1024, old.size), old.dtype)]))
         self._used += 1
+        self.define(number, known, pointer_mask=pointer_mask)
+        return number
+
+    def define(self, number: int, known: GoType, *, pointer_mask: int = 0) -> None:
+        """Say what a type made by `add` is, once its parts have numbers."""
         self.size[number], self.ptrbytes[number], self.kind[number] = known.size, known.ptrbytes, known.kind
         self.elem[number], self.pointer_mask[number] = known.elem, pointer_mask
         self.length[number] = known.length if known.kind == scan.ARRAY else 1
         self._known[number] = known
-        return number
 
     def synthetic(self, role: str, base: int) -> int:
         """Return the number of a part that belongs to map or channel type `base`.
