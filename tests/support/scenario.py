@@ -1,8 +1,8 @@
 """What a scenario program holds, as written out by hand in its ``expected.json``.
 
 A *row* says what objects of one type stand at one place: by ``path`` (``main.nodes[*].Name``) or, where the
-path is the standard library's own business, anywhere beneath a ``root``. Counts that are ``None`` are not known before
-(they depend on hashes or on the release); the program's own measurement of the root is then the truth.
+path is the standard library's own business, anywhere beneath a ``root``. Counts that are ``None`` depend on
+hashes or on the release; the program's own measurement of the root is then the truth.
 """
 
 from __future__ import annotations
