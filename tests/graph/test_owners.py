@@ -84,7 +84,7 @@ def test_owners_agree_with_a_plain_loop() -> None:
         assert rows == expected, (family, node_count, edges, groups)
 
 
-def test_a_quarter_of_a_million_pairs_make_the_table_grow() -> None:
+def test_each_of_a_quarter_of_a_million_pairs_is_found_once() -> None:
     # 500 roots, each of which refers to the same 500 objects, twice.
     roots, shared = np.arange(1, 501), np.arange(501, 1001)
     pairs = np.c_[np.repeat(roots, 500), np.tile(shared, 500)]

@@ -173,3 +173,33 @@ def find_direct_edges(offsets, targets, number, idom, direct):
             j = u64(number[u64(targets[e])])
             if j != ZERO and u64(idom[j]) == i and direct[j] < 0:
                 direct[j] = e
+
+
+@kernel
+def collect_owners(offsets, targets, number, idom, top, group, pairs):
+    """Put ``shared << 32 | group of the referrer's top`` in `pairs`, for each edge into a child of the root.
+
+    Edges from the root and from below the child itself are left out. Returns the number of pairs.
+    """
+    edges = u64(targets.size)
+    found = ZERO
+    for v in range(ONE, u64(offsets.size) - ONE):
+        i = u64(number[v])
+        if i == u64(_NONE):
+            continue
+        own = u64(top[i])
+        owner = u64(group[own])
+        for e in range(u64(offsets[v]), u64(offsets[v + ONE])):
+            if e + u64(32) < edges:
+                prefetch(number, u64(targets[e + u64(32)]))
+            if e + u64(16) < edges:
+                near = u64(number[u64(targets[e + u64(16)])])
+                if near != u64(_NONE):
+                    prefetch(idom, near)
+            j = u64(number[u64(targets[e])])
+            if j == own or idom[j] != 0:
+                continue
+            if j != ZERO:
+                pairs[found] = j << u64(32) | owner
+                found += ONE
+    return found

@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.errors import InternalError
-from heldby.graph import table_kernels
+from heldby.graph import merge_kernels
 from heldby.graph.dominator_kernels import add_to_parents
 from heldby.graph.dominators import DominatorTree
-from heldby.graph.owners import grown, grown_table
-from heldby.graph.table_kernels import EMPTY, merge_paths
+from heldby.graph.merge_kernels import EMPTY, merge_paths, move_rows
 
 MAX_DEPTH = 1000
 FIRST_BITS = 14
@@ -101,36 +100,47 @@ def merged(
         raise InternalError(f"limits of {max_depth} steps and {max_paths} paths")
     bits = FIRST_BITS
     table = np.full((1 << bits, 2), EMPTY, np.uint64)
-    paths = np.zeros((1 << (bits - 1), table_kernels.COLUMNS), np.uint64)
+    paths = np.zeros((1 << (bits - 1), merge_kernels.COLUMNS), np.uint64)
     path_of = np.zeros(tree.reached_count, np.uint32)
-    paths[0, table_kernels.COUNT] = paths[0, table_kernels.OBJECTS] = 1
-    paths[0, table_kernels.SHALLOW] = sizes[0]
+    paths[0, merge_kernels.COUNT] = paths[0, merge_kernels.OBJECTS] = 1
+    paths[0, merge_kernels.SHALLOW] = sizes[0]
     state = np.array([1, 1, 0, 0], np.uint64)  # the root has its path already
     while not merge_paths(
         tree.idom, step, tree.order, sizes, path_of, table, 64 - bits, paths, max_depth, max_paths, state
     ):
         bits += 2
-        table = grown_table(table, bits)
-        paths = grown(paths, 1 << (bits - 1))
+        table, paths = _grown_table(table, bits), _grown_paths(paths, 1 << (bits - 1))
     del table
     return _columns(paths[: int(state[1])], path_of, int(state[3]))
+
+
+def _grown_table(table: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
+    new = np.full((1 << bits, 2), EMPTY, np.uint64)
+    move_rows(table, new, 64 - bits)
+    return new
+
+
+def _grown_paths(paths: NDArray[np.uint64], rows: int) -> NDArray[np.uint64]:
+    new = np.empty((rows, paths.shape[1]), np.uint64)
+    new[: len(paths)] = paths
+    return new
 
 
 def _columns(paths: NDArray[np.uint64], path_of: NDArray[np.uint32], folded_count: int) -> MergedTree:
     def column(number: int) -> NDArray[np.int64]:
         return paths[:, number].astype(np.int64)
 
-    parent = paths[:, table_kernels.PARENT].astype(np.uint32)
-    objects, shallow = column(table_kernels.OBJECTS), column(table_kernels.SHALLOW)
+    parent = paths[:, merge_kernels.PARENT].astype(np.uint32)
+    objects, shallow = column(merge_kernels.OBJECTS), column(merge_kernels.SHALLOW)
     retained, retained_objects = shallow.copy(), objects.astype(np.uint32)
     add_to_parents(parent, retained, retained_objects)
     return MergedTree(
         parent=parent,
-        key=paths[:, table_kernels.KEY].copy(),
-        depth=paths[:, table_kernels.DEPTH].astype(np.uint32),
-        first=paths[:, table_kernels.FIRST].astype(np.uint32),
-        count=column(table_kernels.COUNT),
-        recursive=column(table_kernels.RECURSIVE),
+        key=paths[:, merge_kernels.KEY].copy(),
+        depth=paths[:, merge_kernels.DEPTH].astype(np.uint32),
+        first=paths[:, merge_kernels.FIRST].astype(np.uint32),
+        count=column(merge_kernels.COUNT),
+        recursive=column(merge_kernels.RECURSIVE),
         objects=objects,
         shallow=shallow,
         retained=retained,

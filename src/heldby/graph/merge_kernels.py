@@ -1,8 +1,8 @@
-"""Compiled loops around one hash table: owners of shared vertices, and paths with the same signature.
+"""Compiled loops that merge paths with the same signature, and their hash table.
 
 A row of the table is ``(key, above << 32 | value)``; all ones in the second word mean an empty row. The
-table has a power of two of rows, at most half of them full. A kernel that runs out of room returns where it
-stopped; the caller grows the arrays and calls again.
+table has a power of two of rows, at most half of them full. When a kernel runs out of room it leaves in
+`state` where it stopped; the caller grows the arrays and calls again.
 """
 
 # mypy: ignore-errors
@@ -45,61 +45,6 @@ def move_rows(old, new, shift):
             row = find_row(new, u64(shift), old[i, ZERO], rest >> _HALF)
             new[row, ZERO] = old[i, ZERO]
             new[row, ONE] = rest
-
-
-@kernel
-def collect_owners(offsets, targets, number, idom, top, group, table, shift, pairs, counts, state):
-    """Find the pairs (child of the root, group of a referrer's top), counting references for each.
-
-    `state` holds the next vertex, the next edge and the number of pairs, and is left there for the next call.
-    """
-    room = min(u64(pairs.shape[0]), u64(table.shape[0]) >> ONE)
-    found = state[2]
-    resume = state[1]
-    edges = u64(targets.size)
-    last_vertex = _NONE
-    last_group = _NONE
-    last_pair = ZERO
-    for v in range(state[0], u64(offsets.size) - ONE):
-        i = u64(number[v])
-        if i == _NONE:
-            continue
-        if i == ZERO:
-            continue
-        own = u64(top[i])
-        g = u64(group[own])
-        for e in range(max(u64(offsets[v]), resume), u64(offsets[v + ONE])):
-            if e + u64(32) < edges:
-                prefetch(number, u64(targets[e + u64(32)]))
-            if e + u64(16) < edges:
-                near = u64(number[u64(targets[e + u64(16)])])
-                if near != _NONE:
-                    prefetch(idom, near)
-            j = u64(number[u64(targets[e])])
-            if idom[j] != 0 or j == own:
-                continue
-            if j == ZERO:
-                continue
-            if j != last_vertex or g != last_group:
-                row = find_row(table, u64(shift), g, j)
-                if table[row, ONE] == EMPTY:
-                    if found >= room:
-                        state[0] = v
-                        state[1] = e
-                        state[2] = found
-                        return False
-                    table[row, ZERO] = g
-                    table[row, ONE] = j << _HALF | found
-                    pairs[found, ZERO] = j
-                    pairs[found, ONE] = g
-                    counts[found] = 0
-                    found += ONE
-                last_vertex = j
-                last_group = g
-                last_pair = table[row, ONE] & _NONE
-            counts[last_pair] += 1
-    state[2] = found
-    return True
 
 
 @kernel
