@@ -92,17 +92,18 @@ class HolderTree:
         text = self.heap.naming.label_text(label)
         return f"({text})*" if repeated else text
 
-    def root_vertices(self, path: int) -> int:
-        """Return how many vertices at and below `path` are roots, which are no objects."""
-        return self._root_vertices.get(path, 0)
+    def roots_on_path(self) -> dict[int, int]:
+        """Return how many root vertices lie on each path that has any; they are no objects."""
+        roots = np.flatnonzero(self.heap.tree.order > np.uint32(self.heap.object_count))
+        paths, counts = np.unique(self.paths.path_of[roots], return_counts=True)
+        found = dict(zip(paths.tolist(), counts.tolist(), strict=True))
+        found[0] = found.get(0, 0) + 1
+        return found
 
     @cached_property
     def _root_vertices(self) -> dict[int, int]:
-        tree = self.heap.tree
-        roots = np.flatnonzero(tree.order > np.uint32(self.heap.object_count))
-        paths, counts = np.unique(self.paths.path_of[roots], return_counts=True)
         totals: dict[int, int] = {}
-        for path, count in zip(paths.tolist(), counts.tolist(), strict=True):
+        for path, count in self.roots_on_path().items():
             at = path
             while True:
                 totals[at] = totals.get(at, 0) + count
@@ -113,7 +114,7 @@ class HolderTree:
 
     def objects_retained(self, path: int) -> int:
         """Return the objects at and below `path`."""
-        return int(self.paths.retained_objects[path]) - self.root_vertices(path) - (path == 0)
+        return int(self.paths.retained_objects[path]) - self._root_vertices.get(path, 0)
 
     def root_of(self, path: int) -> int:
         """Return the path's ancestor directly below the virtual root."""

@@ -36,6 +36,7 @@ class Heap:
         specials: finalizers, cleanups, weak handles, profile samples.
         deferred: the references set aside.
         naming: types and labels: what to call objects and references.
+        goroutine_count: goroutines that are not dead; None when their list was not found.
         caveats: what a reader should know, in plain words.
     """
 
@@ -48,6 +49,7 @@ class Heap:
     specials: SpecialTable
     deferred: Deferred
     naming: Naming
+    goroutine_count: int | None
     caveats: list[str]
 
     @property

@@ -11,10 +11,11 @@ from heldby.binary.dwarf import Dwarf
 from heldby.errors import HeldbyError
 from heldby.golang.functions import FunctionTable
 from heldby.golang.goroutine_list import find_goroutines
-from heldby.golang.goroutines import read_goroutines
+from heldby.golang.goroutines import Goroutines, read_goroutines
 from heldby.golang.object_types import type_objects
 from heldby.golang.objects import read_objects
 from heldby.golang.references import read_references
+from heldby.golang.runtime import Runtime
 from heldby.golang.spans import read_spans
 from heldby.golang.specials import read_specials
 from heldby.golang.stacks import read_stacks
@@ -99,8 +100,17 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
         specials=specials,
         deferred=deferred,
         naming=naming,
+        goroutine_count=_alive(runtime, goroutines),
         caveats=[*process.caveats, *caveats],
     )
+
+
+def _alive(runtime: Runtime, goroutines: Goroutines) -> int | None:
+    if not len(goroutines):
+        return None
+    names = ("runtime._Gidle", "runtime._Gdead", "runtime._Gdeadextra")
+    gone = [runtime.layout.const(name) for name in names if runtime.layout.has_const(name)]
+    return int((~np.isin(goroutines.status, gone)).sum())
 
 
 def _dwarf(process: Process, caveats: list[str]) -> Dwarf | None:

@@ -1,0 +1,175 @@
+"""`answer_of`: the three answers for one heap, as plain values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from heldby.analysis.answer import (
+    Answer,
+    CaptureFacts,
+    HeapTotals,
+    ProcessFacts,
+    RssAccount,
+    RssRow,
+)
+from heldby.analysis.holder_tree import HolderTree, build_holder_tree
+from heldby.analysis.holders import describe_rows, holder_rows
+from heldby.heap.heap import Heap
+from heldby.profiles.holder_paths import PathTree, holder_profile
+from heldby.progress import QUIET, Progress
+
+
+def answer_of(heap: Heap, *, progress: Progress = QUIET) -> Answer:
+    """Return where the memory went and who holds it. O(vertices + references)."""
+    with progress.phase("dominator tree"):
+        _ = heap.retained_bytes
+    with progress.phase("holders"):
+        tree = build_holder_tree(heap)
+        holders = describe_rows(tree, *holder_rows(tree))
+    totals = heap_totals(heap)
+    process = process_facts(heap)
+    return Answer(
+        capture=capture_facts(heap),
+        process=process,
+        heap=totals,
+        rss=_rss_totals(process.rss_bytes, totals),
+        holders=holders,
+        caveats=tuple(heap.caveats),
+    )
+
+
+def holder_profile_of(heap: Heap, *, progress: Progress = QUIET) -> bytes:
+    """Return the holders as a pprof profile whose stacks are reference paths (a ``.pb.gz``)."""
+    with progress.phase("dominator tree"):
+        _ = heap.retained_bytes
+    with progress.phase("holders"):
+        tree = build_holder_tree(heap)
+        rows, _ = holder_rows(tree)
+    facts = process_facts(heap)
+    return holder_profile(
+        _path_tree(tree),
+        holders=[row.path for row in rows],
+        executable=facts.exe or "",
+        build_id=facts.build_id or "",
+        time_nanos=int((capture_facts(heap).time or 0) * 1e9),
+        comments=heap.caveats,
+    )
+
+
+def _path_tree(tree: HolderTree) -> PathTree:
+    paths = tree.paths
+    naming = tree.heap.naming
+
+    def type_name(path: int) -> str:
+        number = tree.type_of(path)
+        return naming.type_name(number) if number else ""
+
+    objects = paths.objects.copy()
+    for path, count in tree.roots_on_path().items():
+        objects[path] -= count
+    return PathTree(
+        parent=paths.parent,
+        count=objects,
+        shallow=paths.shallow,
+        retained=paths.retained,
+        path=tree.text,
+        type_name=type_name,
+        root_kind=tree.root_kind,
+    )
+
+
+def heap_totals(heap: Heap) -> HeapTotals:
+    """Return the heap in numbers."""
+    objects = heap.objects
+    sizes = heap.sizes[: heap.object_count + 1]
+    live = heap.live
+    marked = objects.marked.astype(np.bool_)
+    spans = objects.spans
+    object_bytes, live_bytes = int(sizes.sum()), int(sizes[live].sum())
+    return HeapTotals(
+        objects=heap.object_count,
+        object_bytes=object_bytes,
+        live_objects=int(live.sum()),
+        live_bytes=live_bytes,
+        garbage_objects=heap.object_count - int(live.sum()),
+        garbage_bytes=object_bytes - live_bytes,
+        typed_bytes=int(heap.naming.types.typed_sizes(sizes)[live].sum()),
+        marked_objects=int(marked.sum()),
+        marked_bytes=int(sizes[marked].sum()),
+        free_slot_bytes=int((spans.nelems * spans.elemsize).sum()) - object_bytes,
+    )
+
+
+def capture_facts(heap: Heap) -> CaptureFacts:
+    """Return how the bytes were taken; most is unknown for a core that another tool wrote."""
+    note = heap.process.core.note
+    if note is None:
+        return CaptureFacts(method="core")
+    pause = note.get("pause_ns")
+    return CaptureFacts(
+        method=str(note.get("method", "core")),
+        pause_ms=round(pause / 1e6, 3) if isinstance(pause, int) else None,
+        seconds=note.get("seconds"),
+        captured_bytes=note.get("captured_bytes"),
+        time=_timestamp(note.get("taken_at")),
+    )
+
+
+def process_facts(heap: Heap) -> ProcessFacts:
+    """Return which process it was."""
+    process = heap.process
+    note: dict[str, Any] = process.core.note or {}
+    status = _fields(note.get("proc", {}).get("status"))
+    place = note.get("executable") if isinstance(note.get("executable"), dict) else {}
+    path = (place or {}).get("path") or process.executable.name
+    rss = status.get("VmRSS", "").split()
+    pid = note.get("pid")
+    if pid is None and process.core.threads:
+        pid = process.core.threads[0].tid
+    return ProcessFacts(
+        pid=pid,
+        go_version=process.runtime.version,
+        arch=process.core.machine,
+        exe=path,
+        build_id=process.executable.gnu_build_id or process.executable.go_build_id,
+        stripped=process.executable.is_stripped,
+        rss_bytes=int(rss[0]) * 1024 if rss and rss[0].isdigit() else None,
+        name=Path(path).name or None,
+        uptime_seconds=None,
+        threads=len(process.core.threads) or None,
+        goroutines=heap.goroutine_count,
+    )
+
+
+def _rss_totals(rss: int | None, totals: HeapTotals) -> RssAccount:
+    """Return what is known of the resident set so far: the heap's own parts, the rest in one row."""
+    rows = (
+        RssRow(name="live objects", bytes=totals.live_bytes),
+        RssRow(name="garbage, not swept", bytes=totals.garbage_bytes, note="freed by the next collection"),
+        RssRow(
+            name="free slots in spans",
+            bytes=totals.free_slot_bytes,
+            note="reused by new objects of their size",
+        ),
+    )
+    known = sum(row.bytes or 0 for row in rows)
+    rest = rss - known if rss is not None and rss >= known else None
+    return RssAccount(total_bytes=rss, rows=rows, unexplained_bytes=rest)
+
+
+def _timestamp(text: object) -> float | None:
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(str(text)).timestamp() if text else None
+    except ValueError:
+        return None
+
+
+def _fields(status: object) -> dict[str, str]:
+    """Return ``/proc/PID/status`` as a dictionary."""
+    lines = status.splitlines() if isinstance(status, str) else []
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
