@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 from types import TracebackType
 
+from heldby.capture.headroom import available_memory
 from heldby.errors import CaptureError, NoSpace, UsageError
 from heldby.units import format_bytes
 
@@ -68,7 +69,7 @@ class Destination:
 
     def require_space(self, needed: int) -> None:
         """Raise `NoSpace` when `needed` bytes certainly do not fit."""
-        free = _available_memory() if self.path is None else _free_disk(self.path.absolute().parent)
+        free = available_memory() if self.path is None else _free_disk(self.path.absolute().parent)
         if free is not None and needed > free:
             where = "memory" if self.path is None else str(self.path.absolute().parent)
             raise NoSpace(
@@ -125,14 +126,3 @@ def _free_disk(directory: Path) -> int | None:
         return shutil.disk_usage(directory).free
     except OSError:
         return None
-
-
-def _available_memory() -> int | None:
-    try:
-        text = Path("/proc/meminfo").read_text()
-    except OSError:
-        return None
-    for line in text.splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None

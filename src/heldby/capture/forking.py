@@ -14,6 +14,7 @@ from heldby.capture.code_room import Room
 from heldby.capture.injection import CODE_SIZE, build_stub, suitability
 from heldby.capture.procfs import PROC, read_text, thread_state
 from heldby.capture.ptrace import EVENT_CLONE, Registers, Stop
+from heldby.capture.seccomp import refused_calls
 from heldby.capture.threads import StoppedThreads
 from heldby.errors import CaptureError
 
@@ -51,6 +52,7 @@ def fork_process(threads: StoppedThreads, rooms: list[Room]) -> Copy:
     """
     room = _free_room(threads, rooms)
     for carrier in _carriers(threads):
+        _require_permission(carrier, room)
         helper = _run_stub(threads, carrier, room)
         if helper is not None:
             threads.adopt(helper)
@@ -85,6 +87,23 @@ def _carriers(threads: StoppedThreads) -> list[int]:
         and not threads.stops[tid].group
     ]
     return [tid for _, tid in sorted(ranked)][:3]
+
+
+def _require_permission(carrier: int, room: Room) -> None:
+    """Raise `ForkFailed` when a seccomp filter of the thread would answer the stub with anything but a yes.
+
+    A filter that we may not read (that takes CAP_SYS_ADMIN) was judged before: see `why_not_fork`.
+    """
+    try:
+        filters = ptrace.read_seccomp_filters(carrier)
+    except OSError:
+        return
+    if refused_calls(tuple(filters), room.addr):
+        raise ForkFailed(
+            "a seccomp filter of the process forbids the fork",
+            cause="it allows only the system calls that the service needs",
+            next_step="use --method stop",
+        )
 
 
 def _run_stub(threads: StoppedThreads, carrier: int, room: Room) -> int | None:

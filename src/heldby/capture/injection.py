@@ -23,9 +23,15 @@ _HELPER_FLAGS: Final = _CLONE_VM | _CLONE_FS | _CLONE_FILES | _CLONE_SIGHAND | _
 _COPY_FLAGS: Final = _CLONE_FS | _CLONE_FILES
 _SYS_RT_SIGPROCMASK, _SYS_CLONE, _SYS_EXIT, _SYS_WAIT4, _SYS_RESTART = 14, 56, 60, 61, 219
 _SYS_EXIT_GROUP: Final = 231
+# Number and first arguments; pointers and process ids as 0, filters cannot know them.
 SYSTEM_CALLS: Final = (
-    _SYS_RT_SIGPROCMASK, _SYS_CLONE, _SYS_EXIT, _SYS_WAIT4, _SYS_EXIT_GROUP,
-)  # fmt: skip
+    (_SYS_RT_SIGPROCMASK, (2, 0, 0, 8)),
+    (_SYS_CLONE, (_HELPER_FLAGS,)),
+    (_SYS_CLONE, (_COPY_FLAGS,)),
+    (_SYS_WAIT4, (0, 0, ptrace.WALL)),
+    (_SYS_EXIT, (0,)),
+    (_SYS_EXIT_GROUP, (0,)),
+)
 _NO_SYSTEM_CALL: Final = (1 << 64) - 1
 _ERESTARTSYS, _ERESTARTNOINTR, _ERESTARTNOHAND, _ERESTART_RESTARTBLOCK = 512, 513, 514, 516
 _USER_CODE_64: Final = 0x33

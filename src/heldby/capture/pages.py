@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
@@ -38,6 +38,8 @@ class SourceGone(Exception):
 class PageCopier:
     """Copies the memory of one stopped process into a core.
 
+    `guard` is asked before each window of a mebibyte and may raise to end the copy.
+
     Args:
         pid: the process to read, the target itself or its copy.
         writer: where to.
@@ -52,12 +54,19 @@ class PageCopier:
     """
 
     def __init__(
-        self, pid: int, writer: CoreWriter, program_path: str, program: tuple[int, int] | None, phase: Phase
+        self,
+        pid: int,
+        writer: CoreWriter,
+        program_path: str,
+        program: tuple[int, int] | None,
+        phase: Phase,
+        guard: Callable[[], None],
     ) -> None:
         self._writer = writer
         self._program_path = program_path
         self._program = program
         self._phase = phase
+        self._guard = guard
         self._memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
         self._pagemap = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         buffer = mmap.mmap(-1, _WINDOW_PAGES * PAGE_SIZE)
@@ -150,6 +159,7 @@ class PageCopier:
 
     def _copy_window(self, addr: int, selected: NDArray[np.bool_], flags: int) -> None:
         """Read the selected pages of a window that fits the processor's cache; write those with content."""
+        self._guard()
         for first, last in runs(selected):
             self._read(addr, first, last, selected)
         self._phase.advance(int(np.count_nonzero(selected)) * PAGE_SIZE)

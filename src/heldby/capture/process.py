@@ -12,7 +12,7 @@ import gc
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,9 +21,11 @@ from types import FrameType
 from typing import Final, Literal
 
 from heldby import __version__
+from heldby.capture import ptrace
 from heldby.capture.code_room import Room, find_rooms
 from heldby.capture.destination import Destination
 from heldby.capture.forking import Copy, ForkFailed, end_copy, fork_process, settle_copy
+from heldby.capture.headroom import Headroom
 from heldby.capture.injection import CODE_SIZE
 from heldby.capture.pages import SourceGone
 from heldby.capture.procfs import namespace_ids, parse_maps, require_text, status_fields, thread_ids
@@ -35,6 +37,7 @@ from heldby.capture.recording import (
     main_mappings,
     read_pause_facts,
 )
+from heldby.capture.seccomp import refused_calls
 from heldby.capture.threads import StoppedThreads
 from heldby.errors import AlreadyTraced, Cancelled, CaptureError, NoSpace, NotGoProcess, TargetGone
 from heldby.memory.core_file import CoreFile, open_core
@@ -42,6 +45,7 @@ from heldby.progress import QUIET, Progress
 
 Method = Literal["auto", "fork", "stop"]
 _HEAD_BYTES: Final = 64 << 20
+_WATCH_SECONDS: Final = 0.03
 _MARGIN_BYTES: Final = 32 << 20
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -132,7 +136,7 @@ class _Job:
         status = require_text(self.pid, "status")
         self.output.require_space((estimate_pages(status) or 0) + self.program.size + _MARGIN_BYTES)
         if method == "auto":
-            self.fallback = why_not_fork(self.pid, status)
+            self.fallback = self._why_not_fork(status)
         try:
             if method != "stop" and self.fallback is None:
                 try:
@@ -146,9 +150,54 @@ class _Job:
         except OSError as error:
             raise self._explain(error) from error
 
+    def _why_not_fork(self, status: str) -> str | None:
+        """Return why forking this process is impossible or could harm it, None if there is no such reason."""
+        fields = status_fields(status)
+        if fields.get("State", "").startswith("T"):
+            return "the process is stopped by a signal"
+        in_memory = (estimate_pages(status) or 0) + self.program.size if self.output.path is None else 0
+        if reason := Headroom(self.pid).why_too_little(status, in_memory):
+            return reason
+        if fields.get("Seccomp", "0") != "0":
+            return self._why_not_past_seccomp()
+        return None
+
+    def _why_not_past_seccomp(self) -> str | None:
+        """Try the fork on the seccomp filters of the main thread, which stops for a moment."""
+        try:
+            with StoppedThreads(self.pid, only=self.pid) as threads:
+                filters = [ptrace.read_seccomp_filters(tid) for tid in threads.stops]
+        except OSError:
+            return "the process has a seccomp filter that may not be read (that takes CAP_SYS_ADMIN)"
+        rooms = self._rooms()
+        if rooms and any(refused_calls(tuple(item), rooms[0].addr) for item in filters):
+            return "a seccomp filter of the process forbids the fork"
+        return None
+
+    def _rooms(self) -> list[Room]:
+        mappings = main_mappings(parse_maps(require_text(self.pid, "maps")), self.program)
+        return find_rooms(self.program.head[:_HEAD_BYTES], mappings, CODE_SIZE)
+
+    def _watch(self, headroom: Headroom) -> Callable[[], None]:
+        """Return a guard that gives the copy up when memory runs short, asking thirty times a second."""
+        asked = time.monotonic()
+
+        def guard() -> None:
+            nonlocal asked
+            if time.monotonic() - asked < _WATCH_SECONDS:
+                return
+            asked = time.monotonic()
+            if headroom.is_short():
+                raise ForkFailed(
+                    "memory ran short while the copy was read",
+                    cause="the service writes much, close to the limit of its cgroup or of the machine",
+                    next_step="use --method stop",
+                )
+
+        return guard
+
     def _by_forking(self) -> Capture:
-        mappings = parse_maps(require_text(self.pid, "maps"))
-        rooms = find_rooms(self.program.head[:_HEAD_BYTES], main_mappings(mappings, self.program), CODE_SIZE)
+        rooms = self._rooms()
         copy: Copy | None = None
         recording = Recording(self.pid, self.program, self.output.fd)
         try:
@@ -156,7 +205,7 @@ class _Job:
             with self.progress.phase("forking the process"), _signals_blocked():
                 facts, copy, threads = self._fork(rooms)
             settle_copy(copy)
-            recording.copy(copy.pid, facts, self.progress)
+            recording.copy(copy.pid, facts, self.progress, self._watch(Headroom(self.pid)))
         except SourceGone:
             raise ForkFailed(
                 "the copy of the process was killed while it was read",
@@ -183,7 +232,7 @@ class _Job:
         try:
             with StoppedThreads(self.pid) as threads:
                 facts = self._facts(threads, inner_ids)
-                recording.copy(self.pid, facts, self.progress)
+                recording.copy(self.pid, facts, self.progress, lambda: None)
         except SourceGone:
             raise TargetGone(f"process {self.pid} ended while it was captured") from None
         threads.release_sleeping()
@@ -232,14 +281,6 @@ class _Job:
         if error.errno == errno.ESRCH:
             return TargetGone(f"process {self.pid} ended while it was captured")
         return CaptureError(f"process {self.pid} could not be captured: {error.strerror or error}")
-
-
-def why_not_fork(pid: int, status: str) -> str | None:
-    """Return the reason why forking this process is impossible or unsafe, None if there is none."""
-    fields = status_fields(status)
-    if fields.get("State", "").startswith("T"):
-        return "the process is stopped by a signal"
-    return None
 
 
 def _require_untraced(pid: int) -> None:

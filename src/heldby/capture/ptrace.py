@@ -14,7 +14,6 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from heldby.errors import CaptureError, TargetGone
 from heldby.memory.core_file import AMD64_REGISTERS
 
 WALL: Final = 0x40000000  # __WALL of <linux/wait.h>
@@ -22,8 +21,10 @@ EVENT_CLONE: Final = 3
 EVENT_STOP: Final = 128
 _POKETEXT, _CONT, _DETACH, _SETOPTIONS, _GETEVENTMSG = 4, 7, 17, 0x4200, 0x4201
 _GETREGSET, _SETREGSET, _SEIZE, _INTERRUPT, _GETSIGMASK = 0x4204, 0x4205, 0x4206, 0x4207, 0x420A
+_SECCOMP_GET_FILTER = 0x420C
 _NT_PRSTATUS = 1
 _O_TRACECLONE = 0x8
+_MOST_FILTERS = 64
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ptrace.restype = ctypes.c_long
@@ -71,10 +72,12 @@ class Stop:
     group: bool = False
 
 
-def _ptrace(request: int, tid: int, addr: int = 0, data: int = 0) -> None:
-    if _libc.ptrace(request, tid, addr, data) == -1:
+def _ptrace(request: int, tid: int, addr: int = 0, data: int = 0) -> int:
+    result: int = _libc.ptrace(request, tid, addr, data)
+    if result == -1:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
+    return result
 
 
 def seize(tid: int) -> None:
@@ -130,6 +133,25 @@ def read_signal_mask(tid: int) -> int:
     return mask.value
 
 
+def read_seccomp_filters(tid: int) -> list[bytes]:
+    """Return the seccomp filters of a stopped thread as arrays of ``struct sock_filter``.
+
+    Raises `OSError`: EACCES without CAP_SYS_ADMIN, EINVAL for a kernel without this request.
+    """
+    filters: list[bytes] = []
+    while len(filters) < _MOST_FILTERS:
+        try:
+            count = _ptrace(_SECCOMP_GET_FILTER, tid, len(filters), 0)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                break
+            raise
+        buffer = ctypes.create_string_buffer(8 * count)
+        _ptrace(_SECCOMP_GET_FILTER, tid, len(filters), ctypes.addressof(buffer))
+        filters.append(buffer.raw)
+    return filters
+
+
 def write_code(tid: int, addr: int, code: bytes) -> None:
     """Write `code`, a multiple of 8 bytes, over read-only memory; the page becomes private to the process."""
     for offset in range(0, len(code), 8):
@@ -168,10 +190,3 @@ def wait_stop(tid: int, seconds: float) -> Stop | None:
         if waited > seconds:
             return None
         time.sleep(0 if waited < 0.0005 else 0.0002)
-
-
-def gone_or_error(error: OSError, pid: int, what: str) -> CaptureError:
-    """Return the error to raise for a ptrace request that failed in the middle of a capture."""
-    if error.errno == errno.ESRCH:
-        return TargetGone(f"process {pid} ended while it was captured")
-    return CaptureError(f"{what} of process {pid} failed: {error.strerror}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -85,8 +85,10 @@ class Recording:
     _writer: CoreWriter = field(init=False)
     _note: dict[str, Any] = field(init=False, default_factory=dict)
 
-    def copy(self, source: int, facts: PauseFacts, progress: Progress) -> None:
+    def copy(self, source: int, facts: PauseFacts, progress: Progress, guard: Callable[[], None]) -> None:
         """Copy the program and the memory of process `source`, the target or its copy.
+
+        `guard` is asked again and again and may raise to end the copy.
 
         Raises:
             SourceGone: the source ended meanwhile.
@@ -100,7 +102,7 @@ class Recording:
         offset = self._writer.embed(self.program.fd, self.program.size)
         place = (offset, self.program.size)
         with progress.phase("copying memory", resident or None, "bytes") as phase:
-            copier = PageCopier(source, self._writer, self.program.path, place, phase)
+            copier = PageCopier(source, self._writer, self.program.path, place, phase, guard)
             try:
                 for mapping in mappings:
                     copier.copy(mapping)

@@ -19,6 +19,10 @@ _LAST_PATIENCE = 10.0
 class StoppedThreads:
     """A context manager: on entry all threads stop, on exit those that still stand run on.
 
+    Args:
+        pid: the process.
+        only: a thread that is stopped alone.
+
     Attributes:
         registers: of each thread that stopped; a thread in uninterruptible sleep has none.
         stops: why each stands, for going on as if nothing had been.
@@ -27,8 +31,9 @@ class StoppedThreads:
         ended_ns: after the last thread was let go, 0 before.
     """
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, *, only: int | None = None) -> None:
         self.pid = pid
+        self._only = only
         self.registers: dict[int, Registers] = {}
         self.stops: dict[int, Stop] = {}
         self.sleeping: list[int] = []
@@ -57,7 +62,8 @@ class StoppedThreads:
         passed_by: set[int] = set()
         while True:
             # New threads are born only by threads that still run: when a look finds none, all stand.
-            new = [tid for tid in thread_ids(self.pid) if tid not in self._traced and tid not in passed_by]
+            present = [self._only] if self._only else thread_ids(self.pid)
+            new = [tid for tid in present if tid not in self._traced and tid not in passed_by]
             if not new:
                 break
             seized = [tid for tid in new if self._seize(tid)]
