@@ -113,7 +113,7 @@ def holder_profile(
     for node in kept[1:].tolist():
         parent = int(tree.parent[node])
         kinds[node] = tree.root_kind(node) if parent == 0 else kinds[parent]
-        frame = FrameName(_shortened(tree.path(node)), _SYSTEM_NAME, file=tree.type_name(node))
+        frame = FrameName(_shortened(tree.path(node).strip()), _SYSTEM_NAME, file=tree.type_name(node))
         stacks[node] = (builder.location(frame), *stacks[parent])
         values = (int(retained[node]), int(shallow[node]), int(count[node]))
         if any(values):
