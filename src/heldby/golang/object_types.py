@@ -7,7 +7,7 @@ matched by shape (see shape_matching).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,16 +16,21 @@ from numpy.typing import NDArray
 
 from heldby.errors import NotCaptured
 from heldby.golang import type_scan as scan
+from heldby.golang.closures import Captures, ClosureStructs, closure_type, entries_of
+from heldby.golang.functions import FunctionTable
 from heldby.golang.objects import ObjectTable
 from heldby.golang.references import References
 from heldby.golang.runtime import Runtime
+from heldby.golang.shape_kernels import read_object_words, read_pointer_bits
+from heldby.golang.shape_matching import ShapeIndex, ShapeMatcher
 from heldby.golang.spans import MAX_BITMAP_ELEMSIZE, PAGE_BYTES
 from heldby.golang.type_layout import TypeLayouts
-from heldby.golang.types import CLOSURE, FIRST_DESCRIPTOR, TypeTable
+from heldby.golang.types import CLOSURE, FIRST_DESCRIPTOR, Field, TypeTable
 from heldby.golang.typing_kernels import (
     BY_HEADER,
+    BY_POINTER,
     BY_PREFIX,
-    NO_EVIDENCE,
+    BY_SHAPE,
     SPAN_HEADER,
     SPAN_LARGE,
     SPAN_NOSCAN,
@@ -48,6 +53,8 @@ SIZE_CLASSES: Final = (
 EVIDENCE_NAMES: Final = ("none", "prefix", "shape", "interior", "interface", "pointer", "runtime", "header")
 _MAX_STRANGE: Final = 1 << 16
 _MAX_ROUNDS: Final = 4096
+_MAX_SHAPE_ROUNDS: Final = 64
+_SHAPE_SAMPLE: Final = 2048
 _INLINE_MARK_BYTES: Final = 128
 
 
@@ -110,20 +117,41 @@ class ObjectTypes:
         return np.where(self.evidence == BY_PREFIX, np.minimum(known, own), known)
 
 
+def _nothing_captured(_entry: int) -> Sequence[Field]:
+    return ()
+
+
 def type_objects(
     runtime: Runtime,
     types: TypeTable,
     objects: ObjectTable,
     references: References,
+    functions: FunctionTable,
     roots: RootSlots | None = None,
+    captures: Captures = _nothing_captured,
     progress: Progress = QUIET,
 ) -> ObjectTypes:
-    """Return the type of every object. O(references), 12 bytes an object while it runs."""
+    """Return the type of every object. O(references), 12 bytes an object while it runs.
+
+    Args:
+        runtime: of the process.
+        types: of the program; gets further types.
+        objects: all objects.
+        references: between them.
+        functions: name closures.
+        roots: pointers outside the heap, with the types of variables where they are known.
+        captures: what the debug information says of closures.
+        progress: told of the one phase.
+    """
     typing = _Typing(runtime, types, objects, references, roots or RootSlots.none())
     with progress.phase("types"):
         typing.from_headers()
         typing.from_roots()
+        typing.from_channels()
         typing.from_interfaces()
+        typing.from_closures(functions, captures)
+        typing.from_shapes()
+        typing.from_closures(functions, captures)
     return typing.result()
 
 
@@ -171,7 +199,7 @@ class _Typing:
         size = np.maximum(columns.size[tile], np.uint64(1))
         single = (columns.tile_count[numbers] == 1) & (room < size * np.uint64(2))
         # One value fills the slot when the allocator would choose that very slot for it.
-        exact = (columns.tile_count[numbers] == 1) & (_slot_bytes(size + lead) == spans.elemsize[span])
+        exact = (columns.tile_count[numbers] == 1) & (slot_bytes_of(size + lead) == spans.elemsize[span])
         self.state.type[chosen] = tile * 2 + np.where(single | exact, 0, 1).astype(np.uint32)
         self.state.evidence[chosen] = BY_HEADER
         self.run(chosen)
@@ -187,6 +215,127 @@ class _Typing:
         first = len(self.objects) + 1
         self.run((np.flatnonzero((heap.root_type == 0) & (heap.root_addr != 0)) + first).astype(np.uint32))
         self.run(self.untyped_with_references())
+
+    def from_channels(self) -> None:
+        """Recognise channels by the element type that their header names (runtime/chan.go, hchan)."""
+        layout = self.runtime.layout
+        size, heap = layout.size("runtime.hchan"), self.heap
+        unknown = np.flatnonzero(self.state.type == 0).astype(np.uint32)
+        unknown = unknown[heap.elemsize[heap.span[unknown]] >= size]
+        unknown = unknown[(heap.flags[heap.span[unknown]] & SPAN_HEADER) == 0]
+        unknown = unknown[unknown != 0]
+
+        def word(field: str) -> NDArray[np.uint64]:
+            out = np.zeros(unknown.size, np.uint64)
+            read_object_words(
+                self.runtime.pages, heap.addr, unknown, layout.offset("runtime.hchan", field) // 8, out
+            )
+            return out
+
+        elem = self.types.numbers_at(word("elemtype"))
+        known = elem != 0
+        unknown, elem = unknown[known], elem[known]
+        good = (word("elemsize") & np.uint64(0xFFFF)).astype(np.int64) == self.types.size[elem]
+        good &= (word("qcount") <= word("dataqsiz")) & (word("buf") != 0)
+        unknown, elem = unknown[good], elem[good]
+        channels = self._channel_types()
+        numbers = np.array([channels.get(number, 0) for number in elem.tolist()], np.uint32)
+        self.accept(unknown[numbers != 0], numbers[numbers != 0] * 2, BY_POINTER)
+
+    def _channel_types(self) -> dict[int, int]:
+        """Return the channel header for each element type; a channel of both directions comes first."""
+        types = self.types
+        found: dict[int, int] = {}
+        for number in np.flatnonzero(types.kind[: len(types)] == scan.CHAN).tolist():
+            elem = int(types.elem[number])
+            if elem not in found or types[number].name.startswith("chan "):
+                found[elem] = number
+        return {elem: types.synthetic("channel", number) for elem, number in found.items()}
+
+    def from_closures(self, functions: FunctionTable, captures: Captures) -> None:
+        """Give closures the type of their function, with what it captured."""
+        heap, state, types = self.heap, self.state, self.types
+        number = state.type >> np.uint32(1)
+        structs = ClosureStructs.of(types, slot_bytes_of)
+        whole = np.isin(number, np.append(structs.numbers, np.uint32(CLOSURE)))
+        small_scan = heap.bitmap[heap.span] != 0
+        chosen = np.flatnonzero(whole | ((number == 0) & small_scan)).astype(np.uint32)
+        chosen = chosen[chosen != 0]
+        if not chosen.size:
+            return
+        lead = (heap.flags[heap.span[chosen]] & SPAN_HEADER) != 0
+        words, bits = np.zeros(chosen.size, np.uint64), np.zeros(chosen.size, np.uint64)
+        second = np.zeros(chosen.size, np.uint64)
+        read_object_words(self.runtime.pages, heap.addr, chosen, 0, words)
+        read_object_words(self.runtime.pages, heap.addr, chosen, 1, second)
+        words = np.where(lead, second, words)
+        read_pointer_bits(self.runtime.pages, heap, chosen, bits)
+        is_entry, index = entries_of(functions, words)
+        real = is_entry & ((bits & np.uint64(1)) == 0)
+        chosen, words, bits, index = chosen[real], words[real], bits[real], index[real]
+        elemsize = heap.elemsize[heap.span[chosen]]
+        shapes, group = np.unique(np.stack([words, elemsize, bits]), axis=1, return_inverse=True)
+        group = group.reshape(-1)
+        first = np.zeros(shapes.shape[1], np.int64)
+        first[group[::-1]] = np.arange(group.size)[::-1]
+        made = np.zeros(shapes.shape[1], np.uint32)
+        for row, (entry, size, mask) in enumerate(shapes.T.tolist()):
+            example = int(first[row])
+            own = int(number[chosen[example]])
+            fitting = structs.fitting(size, mask)
+            struct = own if own in structs.numbers else int(fitting[0]) if fitting.size == 1 else 0
+            made[row] = closure_type(
+                types,
+                functions.name(int(index[example])),
+                size,
+                mask,
+                struct=struct,
+                captured=captures(entry),
+            )
+        packed = made[group] * np.uint32(2)
+        self.accept(chosen, packed, BY_POINTER)
+
+    def from_shapes(self) -> None:
+        """Match unknown objects against the shapes of all types, until nothing new is learnt."""
+
+        def columns() -> TypeColumns:
+            return type_columns(self.types, self.layouts)
+
+        unknown = self.unknown_with_bits()
+        if not unknown.size:
+            return
+        index = ShapeIndex(self.types, self.layouts, columns, slot_bytes_of)
+        matcher = ShapeMatcher(self.runtime, self.heap, index, self.layouts)
+        steps = [(True, _SHAPE_SAMPLE), (True, None), (False, _SHAPE_SAMPLE), (False, None)]
+        step = 0
+        for _ in range(_MAX_SHAPE_ROUNDS):
+            confirmed, sample = steps[step]
+            objects, packed = matcher.match(
+                self.unknown_with_bits(),
+                self.state,
+                self.dynamic,
+                columns,
+                confirmed=confirmed,
+                sample=sample,
+            )
+            if objects.size:
+                self.accept(objects, packed, BY_SHAPE)
+                step = 0
+            elif step + 1 == len(steps):
+                return
+            else:
+                step += 1
+
+    def accept(self, objects: NDArray[np.uint32], packed: NDArray[np.uint32], evidence: int) -> None:
+        """Set the types of objects and follow what they lead to."""
+        self.state.type[objects] = packed
+        self.state.evidence[objects] = np.maximum(self.state.evidence[objects], evidence)
+        self.run(objects)
+
+    def unknown_with_bits(self) -> NDArray[np.uint32]:
+        """Return the unknown objects whose pointer bits lie in their span: at most 512 bytes, not noscan."""
+        unknown = np.flatnonzero((self.state.type == 0) & (self.heap.bitmap[self.heap.span] != 0))
+        return unknown[unknown != 0].astype(np.uint32)
 
     def untyped_with_references(self) -> NDArray[np.uint32]:
         """Return the unknown objects that refer to something."""
@@ -373,7 +522,7 @@ def _class_table() -> NDArray[np.uint64]:
     return ends[np.searchsorted(ends, np.arange(4097) * 8)].astype(np.uint64)
 
 
-def _slot_bytes(sizes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def slot_bytes_of(sizes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return the slots that the allocator gives to values of these sizes, malloc headers included."""
     small = sizes <= 32768
     steps = np.where(small, (sizes + np.uint64(7)) >> np.uint64(3), np.uint64(0)).astype(np.int64)
@@ -382,5 +531,3 @@ def _slot_bytes(sizes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 _CLASSES: Final = _class_table()
-
-__all__ = ["CLOSURE", "EVIDENCE_NAMES", "NO_EVIDENCE", "ObjectTypes", "RootSlots", "type_objects"]

@@ -1,0 +1,222 @@
+"""Telling from an object's own words which of several types it can be.
+
+Every object with pointers was allocated with a type descriptor that is in the program, so a type whose size
+class, pointer bits and contents all fit, when no other's do, is the object's type.
+"""
+
+# mypy: ignore-errors
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.golang.type_layout import (
+    ARRAY_OF,
+    DIRECTORY,
+    FUNC,
+    INTERFACE,
+    NOTHING,
+    OPAQUE,
+    SLICE,
+    STRING,
+    TRIE_NODE,
+)
+from heldby.golang.types import STRING_DATA, TINY_BLOCK
+from heldby.golang.typing_kernels import (
+    BY_INTERIOR,
+    SPAN_HEADER,
+    SPAN_NOSCAN,
+    dynamic_type,
+    pointer_bits,
+)
+from heldby.jit import ONE, ZERO, kernel, u64
+from heldby.memory.paging_kernels import load8, load64
+
+IMPOSSIBLE = -1
+_MAX_LENGTH = 1 << 40
+
+
+class ShapeChecks(NamedTuple):
+    """What the contents of a type must look like beyond its pointers.
+
+    Attributes:
+        bool_start: ``int64[types + 1]``, rows of `bool_at` for each type.
+        bool_at: ``uint32[...]``, byte offsets of booleans.
+    """
+
+    bool_start: NDArray[np.int64]
+    bool_at: NDArray[np.uint32]
+
+
+@kernel
+def read_object_words(pages, addr, objects, word, out):
+    """Set ``out[i]`` to word number `word` of object ``objects[i]``."""
+    at = u64(word) << u64(3)
+    for i in range(u64(objects.size)):
+        out[i] = load64(pages.directory, pages.tables, pages.words, addr[u64(objects[i])] + at)
+
+
+@kernel
+def read_pointer_bits(pages, heap, objects, out):
+    """Set ``out[i]`` to the pointer bits of object ``objects[i]``; 0 where its span has no bitmap."""
+    for i in range(u64(objects.size)):
+        o = u64(objects[i])
+        s = u64(heap.span[o])
+        out[i] = u64(0)
+        if heap.bitmap[s]:
+            out[i] = pointer_bits(pages, heap.bitmap[s], heap.base[s], heap.addr[o], heap.elemsize[s])
+
+
+@kernel
+def common_targets(pages, heap, object_type, objects, out):
+    """Set ``out[i]`` to the packed type of everything that ``objects[i]`` points to; 0 unless they agree.
+
+    Only pointers to the start of an object count; one that leads elsewhere makes the answer 0.
+    """
+    for i in range(u64(objects.size)):
+        o = u64(objects[i])
+        found = u64(0)
+        for e in range(u64(heap.offsets[o]), u64(heap.offsets[o + ONE])):
+            t = u64(heap.targets[e])
+            lead = u64(8) if heap.flags[u64(heap.span[t])] & SPAN_HEADER else ZERO
+            value = load64(
+                pages.directory, pages.tables, pages.words, heap.addr[o] + (u64(heap.words[e]) << u64(3))
+            )
+            known = u64(object_type[t])
+            if known == ZERO or value != heap.addr[t] + lead or (found and known != found):
+                found = u64(0)
+                break
+            found = known
+        out[i] = np.uint32(found)
+
+
+@kernel
+def match_shapes(
+    pages, heap, types, dynamic, checks, object_type, evidence, low, high, pair_object, pair_type, score
+):
+    """Set ``score[i]`` to how well object ``pair_object[i]`` can be a ``pair_type[i]`` (packed).
+
+    IMPOSSIBLE, or the number of things in the contents that speak for it: pointers to objects already known to
+    have the type that they must have, interface words, functions. `low` and `high` bound the program's own
+    variables and constants.
+    """
+    directory, tables, words = pages.directory, pages.tables, pages.words
+    for i in range(u64(pair_object.size)):
+        o = u64(pair_object[i])
+        own, is_array = u64(pair_type[i]) >> ONE, u64(pair_type[i]) & ONE
+        score[i] = IMPOSSIBLE
+        start = types.start[own]
+        size = types.size[own]
+        elemsize = heap.elemsize[u64(heap.span[o])]
+        if start < 0 or size == ZERO or size > elemsize:
+            continue
+        tile, prefix = size >> u64(3), types.prefix[own]
+        count = elemsize // size if is_array else ONE
+        e, stop = u64(heap.offsets[o]), u64(heap.offsets[o + ONE])
+        points = 0
+        good = True
+        base = heap.addr[o]
+        for k in range(count):
+            if not good:
+                break
+            for b in range(u64(checks.bool_start[own]), u64(checks.bool_start[own + ONE])):
+                if load8(directory, tables, words, base + k * size + u64(checks.bool_at[b])) > ONE:
+                    good = False
+                    break
+            for p in range(prefix):
+                if not good:
+                    break
+                kind = types.slot_kind[u64(start) + p]
+                if kind == NOTHING:
+                    continue
+                w = k * tile + p
+                at = base + (w << u64(3))
+                value = load64(directory, tables, words, at)
+                while e < stop and u64(heap.words[e]) < w:
+                    e += ONE
+                t = u64(heap.targets[e]) if e < stop and u64(heap.words[e]) == w else ZERO
+                after = load64(directory, tables, words, at + u64(8))
+                new = u64(types.slot_target[u64(start) + p])
+                n = ONE
+                if kind == STRING:
+                    new, n = u64(STRING_DATA), after
+                    good = (value != ZERO or n == ZERO) and n < u64(_MAX_LENGTH)
+                elif kind == SLICE:
+                    n = load64(directory, tables, words, at + u64(16))
+                    good = after <= n and n < u64(_MAX_LENGTH) and (value != ZERO or n == ZERO)
+                elif kind == INTERFACE:
+                    before = load64(directory, tables, words, at - u64(8))
+                    known = dynamic_type(dynamic, before)
+                    good = (before == ZERO and value == ZERO) or known != ZERO
+                    if known and value:
+                        points += 1
+                    continue
+                if not good or value == ZERO or kind == OPAQUE:
+                    continue
+                if t == ZERO:
+                    # Not the heap: the program's own data, or the runtime's memory.
+                    good = value >= u64(4096)
+                    if kind != STRING and (value < low or value >= high):
+                        points += 0
+                    continue
+                if kind == TRIE_NODE:
+                    continue
+                if kind == DIRECTORY:
+                    if after:
+                        new = u64(types.slot_aux[u64(start) + p])
+                        n = after
+                if new == ZERO:
+                    continue
+                if types.tile_count[new] != ONE:
+                    n *= types.tile_count[new]
+                    new = u64(types.tile[new])
+                flags = heap.flags[u64(heap.span[t])]
+                lead = u64(8) if flags & SPAN_HEADER else ZERO
+                distance = value - heap.addr[t] - lead
+                room = heap.elemsize[u64(heap.span[t])] - lead
+                want = types.size[new]
+                if value < heap.addr[t] + lead or distance >= room:
+                    good = kind in (SLICE, STRING) and n == ZERO
+                    continue
+                if kind == FUNC:
+                    pc = load64(directory, tables, words, value & ~u64(7))
+                    good = False
+                    for r in range(u64(dynamic.text_low.size)):
+                        if pc >= dynamic.text_low[r] and pc < dynamic.text_high[r] and distance == ZERO:
+                            good = True
+                    points += 1
+                    continue
+                if want and n > (room - distance) // want:
+                    good = False
+                    continue
+                if want and (flags & SPAN_NOSCAN) and types.prefix[new] and new != own:
+                    # A channel of pointer-free values is pointer-free memory itself.
+                    if u64(object_type[t]) >> ONE != new:
+                        good = False
+                        continue
+                if kind == STRING and not flags & SPAN_NOSCAN:
+                    good = False
+                    continue
+                known = u64(object_type[t]) >> ONE
+                if known == new:
+                    points += 1 if kind == STRING else 2
+                    if kind == ARRAY_OF or kind == DIRECTORY:
+                        points += 2
+                elif known == ZERO:
+                    mask, step = types.mask[new], want >> u64(3)
+                    span = u64(heap.span[t])
+                    if distance == ZERO and heap.bitmap[span] and step and step < u64(64):
+                        bits = pointer_bits(
+                            pages, heap.bitmap[span], heap.base[span], heap.addr[t], heap.elemsize[span]
+                        )
+                        good = (bits & ((ONE << step) - ONE)) == mask
+                elif kind in (ARRAY_OF, DIRECTORY):
+                    good = False
+                elif distance == ZERO and evidence[t] >= BY_INTERIOR and known != u64(TINY_BLOCK):
+                    # A pointer to a first field leads to a larger type; one to a smaller type contradicts.
+                    small = want == ONE and types.size[known] == ONE
+                    good = small or types.size[known] > want
+        if good:
+            score[i] = points

@@ -1,0 +1,270 @@
+"""Typing by shape: objects that no typed pointer leads to, above all what stripped programs keep in globals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.golang import type_scan as scan
+from heldby.golang.runtime import Runtime
+from heldby.golang.shape_kernels import (
+    IMPOSSIBLE,
+    ShapeChecks,
+    common_targets,
+    match_shapes,
+    read_pointer_bits,
+)
+from heldby.golang.type_layout import TypeLayouts
+from heldby.golang.types import TypeTable
+from heldby.golang.typing_kernels import DynamicTypes, HeapView, TypeColumns, TypingState
+
+U32 = NDArray[np.uint32]
+U64 = NDArray[np.uint64]
+KIND_BOOL: Final = 1
+_SAMPLE: Final = 2048
+_MAX_CANDIDATES: Final = 2048
+_MAX_PAIRS: Final = 1 << 23
+_MAX_WORDS: Final = 64
+_MAX_DEPTH: Final = 32
+# Generic shapes stand for types that have a descriptor of their own; parts of maps and channels are known by
+# their map and channel; closures by their function.
+_NEVER_ALLOCATED: Final = re.compile(
+    r"^go\.shape|[\[,]go\.shape|^struct \{ F uintptr|^maps\.(Map|table)$|^runtime\.hchan$"
+)
+
+
+class ShapeIndex:
+    """Types by the size of their slot and their pointer bits: the candidates for an object of that shape."""
+
+    def __init__(
+        self,
+        types: TypeTable,
+        layouts: TypeLayouts,
+        columns: Callable[[], TypeColumns],
+        slot_bytes: Callable[[U64], U64],
+    ) -> None:
+        self._types = types
+        self._layouts = layouts
+        self._slot_bytes = slot_bytes
+        self._bools: dict[int, tuple[int, ...]] = {}
+        containers = self._map_parts()
+        numbers = np.concatenate([self._allocatable(), containers])
+        table = columns()
+        size, mask = table.size[numbers], table.mask[numbers]
+        self._numbers, self._size, self._mask = numbers, size, mask
+        self._slot = slot_bytes(size)
+        shapes, self._shape_of = np.unique(np.stack([size, mask]), axis=1, return_inverse=True)
+        self._shape_of = self._shape_of.reshape(-1)
+        self._shape_size, self._shape_mask = shapes[0], shapes[1]
+        self.pointer_to: dict[int, int] = {}
+        pointers = np.flatnonzero(types.kind[: len(types)] == scan.POINTER)
+        for number in pointers[::-1].tolist():
+            self.pointer_to[int(types.elem[number])] = number
+        for kind, role in ((scan.MAP, "map"), (scan.CHAN, "channel")):
+            for number in np.flatnonzero(types.kind[: len(types)] == kind)[::-1].tolist():
+                self.pointer_to[types.synthetic(role, number)] = number
+
+    def _map_parts(self) -> U32:
+        """Return header and table of every map; of map types with equal groups the one without a name."""
+        types = self._types
+        chosen: dict[int, int] = {}
+        for number in np.flatnonzero(types.kind[: len(types)] == scan.MAP).tolist():
+            group = types.synthetic("group", number)
+            if group and (group not in chosen or types[number].name.startswith("map[")):
+                chosen[group] = number
+        parts = [types.synthetic(role, number) for number in chosen.values() for role in ("map", "table")]
+        for number in chosen.values():
+            types.synthetic("table pointer", number)
+        return np.array(parts, np.uint32)
+
+    def _allocatable(self) -> U32:
+        """Return the types that an object of at most 512 bytes can have."""
+        types = self._types
+        kinds = types.kind[: len(types)]
+        usable = np.isin(kinds, (scan.STRUCT, scan.STRING, scan.INTERFACE, scan.SLICE))
+        usable &= (types.size[: len(types)] <= 512) & (types.pointer_mask[: len(types)] != 0)
+        numbers = [
+            number
+            for number in np.flatnonzero(usable).tolist()
+            if not _NEVER_ALLOCATED.search(types[number].name)
+        ]
+        return np.array(numbers, np.uint32)
+
+    def candidates(self, elemsize: int, bits: int) -> U32:
+        """Return the packed types whose values have these pointer bits in a slot of that size."""
+        one = (self._slot == elemsize) & (self._mask == np.uint64(bits))
+        runs = self._runs(elemsize, bits)
+        many = np.isin(self._shape_of, runs)
+        found = np.concatenate([self._numbers[one] * 2, self._numbers[many] * 2 + 1])
+        return found.astype(np.uint32)
+
+    def _runs(self, elemsize: int, bits: int) -> NDArray[np.intp]:
+        """Return the shapes that repeat, at least twice, to exactly these bits in a slot of that size."""
+        step = self._shape_size >> np.uint64(3)
+        made = np.zeros(step.size, np.uint64)
+        hit = np.zeros(step.size, np.bool_)
+        for k in range(elemsize // 8):
+            shift = step * np.uint64(k)
+            inside = shift + step <= elemsize // 8
+            if not inside.any():
+                break
+            made |= np.where(inside, self._shape_mask << np.minimum(shift, np.uint64(63)), np.uint64(0))
+            if k:
+                total = self._shape_size * np.uint64(k + 1)
+                hit |= inside & (made == np.uint64(bits)) & (self._slot_bytes(total) == elemsize)
+        return np.flatnonzero(hit)
+
+    def checks(self, total: int, numbers: U32) -> ShapeChecks:
+        """Return the checks of these types' contents, in arrays for `total` types."""
+        counts = np.zeros(total + 1, np.int64)
+        parts: list[int] = []
+        for number in np.unique(numbers).tolist():
+            offsets = self._bool_offsets(number, _MAX_DEPTH)
+            counts[number + 1] = len(offsets)
+            parts.extend(offsets)
+        return ShapeChecks(np.cumsum(counts), np.array(parts, np.uint32))
+
+    def _bool_offsets(self, number: int, depth: int) -> tuple[int, ...]:
+        known = self._bools.get(number)
+        if known is not None:
+            return known
+        of = self._types[number]
+        offsets: list[int] = []
+        if of.kind == KIND_BOOL:
+            offsets = [0]
+        elif of.kind == scan.STRUCT and depth:
+            for field in of.fields:
+                offsets += [field.offset + at for at in self._bool_offsets(field.type, depth - 1)]
+        elif of.kind == scan.ARRAY and depth and of.length <= _MAX_WORDS:
+            inner, size = self._bool_offsets(of.elem, depth - 1), int(self._types.size[of.elem])
+            offsets = [index * size + at for index in range(of.length) for at in inner]
+        self._bools[number] = tuple(offsets[:512])
+        return self._bools[number]
+
+
+class ShapeMatcher:
+    """Finds types by shape for objects that are still unknown; the caller follows what they lead to."""
+
+    def __init__(self, runtime: Runtime, heap: HeapView, index: ShapeIndex, layouts: TypeLayouts) -> None:
+        self._runtime = runtime
+        self._heap = heap
+        self._index = index
+        self._layouts = layouts
+        self._candidates: dict[tuple[int, int], U32] = {}
+        ranges = [module.range("text", "end") for module in runtime.modules]
+        self._low, self._high = min(low for low, _ in ranges), max(high for _, high in ranges)
+
+    def match(
+        self,
+        objects: U32,
+        state: TypingState,
+        dynamic: DynamicTypes,
+        columns: Callable[[], TypeColumns],
+        *,
+        confirmed: bool,
+        sample: int | None,
+    ) -> tuple[U32, U32]:
+        """Return objects whose type their shape and contents decide, and their packed types.
+
+        Args:
+            objects: unknown objects of at most 512 bytes.
+            state: what is known of all objects.
+            dynamic: interface words.
+            columns: builds the type columns, once the programs of all candidates are there.
+            confirmed: accept only types for which something in the contents speaks.
+            sample: look at no more than this many objects of one shape; None for all.
+        """
+        if not objects.size:
+            return objects, objects
+        bits = np.zeros(objects.size, np.uint64)
+        read_pointer_bits(self._runtime.pages, self._heap, objects, bits)
+        objects, bits = objects[bits != 0], bits[bits != 0]
+        pairs = self._pairs(objects, bits, state, sample)
+        if pairs is None:
+            return objects[:0], objects[:0]
+        pair_object, pair_type = pairs
+        numbers = np.unique(pair_type >> np.uint32(1))
+        self._layouts.ensure(numbers)
+        table = columns()
+        score = np.zeros(pair_object.size, np.int32)
+        match_shapes(
+            self._runtime.pages,
+            self._heap,
+            table,
+            dynamic,
+            self._index.checks(table.size.size, numbers),
+            state.type,
+            state.evidence,
+            self._low,
+            self._high,
+            pair_object,
+            pair_type,
+            score,
+        )
+        return _winners(pair_object, pair_type, score, confirmed=confirmed)
+
+    def _pairs(
+        self, objects: U32, bits: U64, state: TypingState, sample: int | None
+    ) -> tuple[U32, U32] | None:
+        elemsize = self._heap.elemsize[self._heap.span[objects]]
+        shapes, group = np.unique(np.stack([elemsize, bits]), axis=1, return_inverse=True)
+        order = np.argsort(group.reshape(-1), kind="stable")
+        bounds = np.searchsorted(group.reshape(-1)[order], np.arange(shapes.shape[1] + 1))
+        agreed = np.zeros(objects.size, np.uint32)
+        common_targets(self._runtime.pages, self._heap, state.type, objects, agreed)
+        left, pair_object, pair_type = _MAX_PAIRS, [], []
+        for row, (size, mask) in enumerate(shapes.T.tolist()):
+            mine = order[bounds[row] : bounds[row + 1]]
+            found = self._shape_candidates(size, mask)
+            if sample is not None and mine.size > sample:
+                mine = mine[:: mine.size // sample]
+            if mine.size * found.size > left or found.size > _MAX_CANDIDATES:
+                continue
+            left -= mine.size * found.size
+            pair_object.append(np.repeat(objects[mine], found.size))
+            pair_type.append(np.tile(found, mine.size))
+            if mask & (mask + 1) == 0:
+                some, leads = self._pointer_runs(objects[mine], agreed[mine])
+                pair_object.append(some)
+                pair_type.append(leads)
+        if not pair_object:
+            return None
+        return np.concatenate(pair_object), np.concatenate(pair_type)
+
+    def _shape_candidates(self, elemsize: int, bits: int) -> U32:
+        key = (elemsize, bits)
+        if key not in self._candidates:
+            self._candidates[key] = self._index.candidates(elemsize, bits)
+        return self._candidates[key]
+
+    def _pointer_runs(self, objects: U32, agreed: U32) -> tuple[U32, U32]:
+        """Return runs of pointers that all lead to objects of one type, and the run's type."""
+        leads = np.zeros(objects.size, np.uint32)
+        for packed in np.unique(agreed).tolist():
+            pointer = self._index.pointer_to.get(packed >> 1, 0) if packed and not packed & 1 else 0
+            if pointer:
+                leads[agreed == packed] = pointer * 2 + 1
+        return objects[leads != 0], leads[leads != 0]
+
+
+def _winners(
+    pair_object: U32, pair_type: U32, score: NDArray[np.int32], *, confirmed: bool
+) -> tuple[U32, U32]:
+    """Return for each object the one type with the best score, where there is exactly one."""
+    possible = score > IMPOSSIBLE
+    pair_object, pair_type, score = pair_object[possible], pair_type[possible], score[possible]
+    order = np.lexsort((-score, pair_object))
+    pair_object, pair_type, score = pair_object[order], pair_type[order], score[order]
+    if not pair_object.size:
+        return pair_object, pair_type
+    first = np.flatnonzero(np.append(True, pair_object[1:] != pair_object[:-1]))
+    size = np.diff(np.append(first, pair_object.size))
+    second = np.minimum(first + 1, pair_object.size - 1)
+    alone = (size == 1) | (score[first] > score[second])
+    # Without anything that speaks for it a type must be the only possible one.
+    good = alone & ((score[first] > 0) if confirmed else ((score[first] > 0) | (size == 1)))
+    return pair_object[first[good]], pair_type[first[good]]
