@@ -38,7 +38,7 @@ from heldby.capture.recording import (
     read_pause_facts,
 )
 from heldby.capture.seccomp import refused_calls
-from heldby.capture.threads import StoppedThreads
+from heldby.capture.threads import CANCELLING, StoppedThreads, signals_blocked
 from heldby.errors import AlreadyTraced, Cancelled, CaptureError, NoSpace, NotGoProcess, TargetGone
 from heldby.memory.core_file import CoreFile, open_core
 from heldby.progress import QUIET, Progress
@@ -47,7 +47,6 @@ Method = Literal["auto", "fork", "stop"]
 _HEAD_BYTES: Final = 64 << 20
 _WATCH_SECONDS: Final = 0.03
 _MARGIN_BYTES: Final = 32 << 20
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +101,8 @@ def capture_process(
         Cancelled: Ctrl-C or SIGTERM; the process goes on and nothing is left of the capture.
     """
     started = time.monotonic()
+    fields = status_fields(require_text(pid, "status"))
+    pid = int(fields.get("Tgid", pid))  # a thread's id names its process
     program = open_program(pid)
     try:
         if not program.is_go and not any_program:
@@ -202,7 +203,7 @@ class _Job:
         recording = Recording(self.pid, self.program, self.output.fd)
         try:
             # A signal that came in the pause is raised as the inner block ends: the copy is known by then.
-            with self.progress.phase("forking the process"), _signals_blocked():
+            with self.progress.phase("forking the process"), signals_blocked():
                 facts, copy, threads = self._fork(rooms)
             settle_copy(copy)
             recording.copy(copy.pid, facts, self.progress, self._watch(Headroom(self.pid)))
@@ -214,7 +215,7 @@ class _Job:
             ) from None
         finally:
             if copy is not None:
-                with _signals_blocked():
+                with signals_blocked():
                     self.restored = end_copy(self.pid, copy)
                     threads.release_sleeping()
         return self._finish(recording, facts, threads, "fork")
@@ -294,16 +295,6 @@ def _require_untraced(pid: int) -> None:
 
 
 @contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Put Ctrl-C and SIGTERM off until the block ends."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
 def _without_collector() -> Iterator[None]:
     enabled = gc.isenabled()
     gc.disable()
@@ -324,7 +315,9 @@ def _cancellable() -> Iterator[None]:
     def cancel(_number: int, _frame: FrameType | None) -> None:
         raise Cancelled("the capture was cancelled; the process goes on")
 
-    before = {number: signal.signal(number, cancel) for number in _SIGNALS}
+    # A handler that the program installed for SIGTERM raises something of its own; that cleans up as well.
+    numbers = [n for n in CANCELLING if n == signal.SIGINT or signal.getsignal(n) == signal.SIG_DFL]
+    before = {number: signal.signal(number, cancel) for number in numbers}
     try:
         yield
     finally:

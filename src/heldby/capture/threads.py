@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import errno
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
+from typing import Final
 
 from heldby.capture import ptrace
 from heldby.capture.procfs import require_text, status_fields, thread_ids, thread_state
 from heldby.capture.ptrace import Registers, Stop
 from heldby.errors import AlreadyTraced, CaptureError, PermissionDenied
 
+CANCELLING: Final = (signal.SIGINT, signal.SIGTERM)
 _PATIENCE = 3.0
 _UNINTERRUPTIBLE_PATIENCE = 0.05
 _LAST_PATIENCE = 10.0
+
+
+@contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Put Ctrl-C and SIGTERM off until the block ends."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, CANCELLING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class StoppedThreads:
@@ -104,8 +119,9 @@ class StoppedThreads:
 
     def release(self) -> None:
         """Let every thread go on. Threads in uninterruptible sleep follow in `release_sleeping`."""
-        for tid in [tid for tid in self._traced if tid not in self.sleeping]:
-            self._let_go(tid)
+        with signals_blocked():
+            for tid in [tid for tid in self._traced if tid not in self.sleeping]:
+                self._let_go(tid)
         self.ended_ns = self.ended_ns or time.monotonic_ns()
 
     def release_sleeping(self) -> list[int]:
