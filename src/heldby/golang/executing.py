@@ -1,7 +1,7 @@
 """Goroutines that ran when the process was stopped: their registers, and from where to unwind them.
 
-What a running goroutine last saved in ``g.sched`` is stale unless its thread is on a system stack; its place is
-in the thread's registers. Where the thread's stack pointer lies decides (runtime/proc.go, asm_amd64.s,
+What a running goroutine last saved in ``g.sched`` is stale unless its thread is on a system stack; its place
+is in the thread's registers. Where the thread's stack pointer lies decides (runtime/proc.go, asm_amd64.s,
 time_linux_amd64.s, signal_amd64.go).
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.errors import NotCaptured
-from heldby.golang.function_kernels import ROLE_GOGO
+from heldby.golang.function_kernels import ROLE, ROLE_GOGO
 from heldby.golang.functions import FunctionTable
 from heldby.golang.goroutines import Goroutines
 from heldby.golang.runtime import Runtime
@@ -149,14 +149,14 @@ def _place(
         if called is not None:
             return *called, False, registers
         return (pc, sp, True, registers) if on_own_stack else None
-    if functions.columns.roles[index] == ROLE_GOGO:
+    if functions.arrays.rows[index, ROLE] == ROLE_GOGO:
         # gogo has switched stacks already and is about to jump to what sched.pc still says.
         pc = int(goroutines.sched_pc[number])
     return pc, sp, True, registers
 
 
 def _interrupted_registers(runtime: Runtime, machine: _Machine, sp: int) -> Registers | None:
-    """Return what a signal handler interrupted, from the ucontext that the kernel left on the signal stack."""
+    """Return what a signal handler interrupted, from the ucontext that the kernel left on its stack."""
     low, high = machine.signal_stack
     if high - low > _MAX_SIGNAL_STACK:
         return None
@@ -178,7 +178,7 @@ def _interrupted_registers(runtime: Runtime, machine: _Machine, sp: int) -> Regi
 
 
 def _vdso_call(runtime: Runtime, machine: _Machine, lo: int, hi: int) -> tuple[int, int] | None:
-    """Return caller's pc and sp of a clock reading, which borrows the system stack without saving ``g.sched``.
+    """Return caller's pc and sp of a clock reading, which borrows the system stack and saves no ``g.sched``.
 
     ``m.vdsoSP`` and ``m.vdsoPC`` lie among the fields that move between patch releases, so they are known by
     what they say: neighbouring words, a place on the goroutine's stack and the return address just below it.

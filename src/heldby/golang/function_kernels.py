@@ -1,7 +1,7 @@
 """The function table inside compiled kernels: find a function by pc, decode its pc-value tables.
 
-A pc-value table says which value (frame size, stack map number, line ...) holds at which instruction: pairs of
-variable-length numbers, a zigzag value delta and a pc delta in units of the instruction size
+A pc-value table says which value (frame size, stack map number, line ...) holds at which instruction: pairs
+of variable-length numbers, a zigzag value delta and a pc delta in units of the instruction size
 (runtime/symtab.go ``pcvalue`` and ``step``, Go 1.21 to 1.27).
 """
 
@@ -32,39 +32,45 @@ FLAG_TOP_FRAME = 1
 FLAG_SP_WRITE = 2
 
 
-class FunctionColumns(NamedTuple):
-    """What kernels need of every function, by index; offsets are into the byte arrays at the end.
+# Columns of `FunctionArrays.rows`; tables and maps are offsets into `pctab` and `funcdata`.
+FRAME_SIZES = 0
+"""pc-value table of frame sizes, 0 for none."""
+MAP_NUMBERS = 1
+"""pc-value table of stack map numbers, 0 for none."""
+ARGS_MAPS = 2
+"""Stack maps of the arguments, -1 for none."""
+LOCALS_MAPS = 3
+"""Stack maps of the locals, -1 for none."""
+OBJECTS = 4
+"""Table of stack objects, -1 for none."""
+MASKS = 5
+"""Where the module's read-only data begins in `rodata`."""
+ARGS = 6
+"""Bytes of arguments, negative when unknown."""
+DEFERRETURN = 7
+"""Offset of the call of deferreturn from the entry, 0 for none."""
+FLAGS = 8
+"""``FLAG_*``."""
+ROLE = 9
+"""``ROLE_*``, 0 for an ordinary function."""
+COLUMNS = 10
+
+
+class FunctionArrays(NamedTuple):
+    """What kernels need of all functions; few arrays, since each costs compile time wherever it is passed.
 
     Attributes:
         entry: ``uint64[n]``, ascending.
         limit: ``uint64[n]``, the first address behind the function.
-        frame_sizes: ``int64[n]``, offset of the pc-value table of frame sizes in `pctab`, 0 for none.
-        map_numbers: ``int64[n]``, the same for stack map numbers.
-        args_maps: ``int64[n]``, offset in `funcdata`, -1 for none.
-        locals_maps: ``int64[n]``, offset in `funcdata`, -1 for none.
-        objects: ``int64[n]``, offset of the stack object table in `funcdata`, -1 for none.
-        masks: ``int64[n]``, offset in `rodata` of the module's read-only data.
-        args: ``int64[n]``, bytes of arguments, negative when unknown.
-        deferreturn: ``int64[n]``, offset of the deferreturn call from the entry, 0 for none.
-        flags: ``uint8[n]``, ``FLAG_*``.
-        roles: ``uint8[n]``, ``ROLE_*``, 0 for an ordinary function.
-        pctab: ``uint8[...]``.
-        funcdata: ``uint8[...]``.
-        rodata: ``uint8[...]``.
+        rows: ``int64[n, COLUMNS]``.
+        pctab: ``uint8[...]``, pc-value tables.
+        funcdata: ``uint8[...]``, stack maps and stack object tables.
+        rodata: ``uint8[...]``, pointer masks of stack objects.
     """
 
     entry: NDArray[np.uint64]
     limit: NDArray[np.uint64]
-    frame_sizes: NDArray[np.int64]
-    map_numbers: NDArray[np.int64]
-    args_maps: NDArray[np.int64]
-    locals_maps: NDArray[np.int64]
-    objects: NDArray[np.int64]
-    masks: NDArray[np.int64]
-    args: NDArray[np.int64]
-    deferreturn: NDArray[np.int64]
-    flags: NDArray[np.uint8]
-    roles: NDArray[np.uint8]
+    rows: NDArray[np.int64]
     pctab: NDArray[np.uint8]
     funcdata: NDArray[np.uint8]
     rodata: NDArray[np.uint8]
@@ -95,7 +101,7 @@ def find_functions(entry, limit, pcs, out):
 
 @kernel
 def pc_value(pctab, offset, distance, quantum):
-    """Return the value at `distance` bytes behind the function's entry, NO_VALUE without a table, or BAD_TABLE.
+    """Return the value `distance` bytes behind the function's entry, NO_VALUE without a table, or BAD_TABLE.
 
     `offset` and `quantum` are int64; a value holds below the pc that follows it.
     """

@@ -1,7 +1,7 @@
 """The table of goroutines: one row for each ``g`` that the runtime ever made.
 
-Read column by column with one kernel, whatever their number. Fields from runtime/runtime2.go; numbers of states
-and wait reasons move between releases and come from the layout.
+Read column by column with one kernel, whatever their number. Fields from runtime/runtime2.go; numbers of
+states and wait reasons move between releases and come from the layout.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _read_chunk(runtime: Runtime, addrs: NDArray[np.uint64]) -> dict[str, NDArra
     layout = runtime.layout
     rows = StructRows(runtime.pages, layout, "runtime.g", np.ascontiguousarray(addrs))
     columns = {name: rows.column(*path) for name, path in _COLUMNS.items()}
-    columns["present"] = rows.present
+    columns["present"] = rows.present  # type: ignore[assignment]
     status = rows.raw(layout.offset("runtime.g", "atomicstatus"), 4)
     columns["status"] = status & ~np.uint64(layout.const("runtime._Gscan", 0x1000))
     columns["wait_reason"] = rows.raw(layout.offset("runtime.g", "waitreason"), 1)

@@ -1,8 +1,10 @@
 """Unwinding of all stacks at once, as the garbage collector does it.
 
 One frame after the other from the innermost, by the frame sizes of the function table (runtime/traceback.go,
-``unwinder.resolveInternal`` and ``next``, Go 1.26). Every address is checked against the goroutine's own stack
+``unwinder.resolveInternal`` and ``next``, Go 1.26). Each address is checked against the goroutine's own stack
 before it is read, and stack pointers only grow, so a damaged stack ends early and is counted.
+
+Goroutines and frames are rows of one ``uint64`` array each: Numba pays for every array of a kernel.
 """
 
 # mypy: ignore-errors
@@ -11,12 +13,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from heldby.golang.function_kernels import (
     BAD_TABLE,
+    DEFERRETURN,
     FLAG_SP_WRITE,
     FLAG_TOP_FRAME,
+    FLAGS,
+    FRAME_SIZES,
+    MAP_NUMBERS,
+    ROLE,
     ROLE_ASYNC_PREEMPT,
     ROLE_CGOCALLBACK,
     ROLE_DEBUG_CALL,
@@ -27,7 +33,30 @@ from heldby.golang.function_kernels import (
 from heldby.jit import kernel, u64
 from heldby.memory.paging_kernels import PAGE_MISSING, load64, page_of
 
-# How a goroutine's unwinding ended; the order is that of `stacks.OUTCOMES`.
+# Columns of a goroutine's row. START_*: where unwinding begins; LO, HI, TOP: the stack and where it must end.
+START_PC, START_SP, START_LR, LO, HI, TOP = range(6)
+MODE = 6
+"""`MODE_*`."""
+OUTCOME = 7
+"""How unwinding ended, written."""
+REST = 8
+"""The stack pointer behind the last frame, written."""
+DEFER, PANIC = 9, 10
+"""Heads of the lists of defers and panics."""
+CONTEXT = 11
+"""Address of the word ``sched.ctxt``."""
+EXTENDED = 12
+"""Address of saved vector registers, 0 for none."""
+REGISTERS = 13
+"""1 + the row of the registers of the thread that ran it, 0 for none."""
+STACK_COLUMNS = 14
+
+MODE_LEAVE_OUT = 0
+MODE_SAVED = 1
+"""The start was saved at a call."""
+MODE_INTERRUPTED = 2
+"""The start is where a thread was stopped."""
+
 NOT_UNWOUND = 0
 WHOLE = 1
 UNKNOWN_PC = 2
@@ -38,6 +67,11 @@ UNEXPECTED_SP_WRITE = 6
 WRONG_TOP = 7
 NO_START = 8
 
+# Columns of a frame's row.
+GOROUTINE, FUNCTION, MAP_NUMBER, FRAME_FLAGS, PC, SP, FP, CONTINPC = range(8)
+FRAME_COLUMNS = 8
+NO_MAP = 0xFFFFFFFF
+
 FRAME_INTERRUPTED = 1
 """The frame's pc is where the thread was stopped: no stack map is valid there."""
 FRAME_TRAPPED = 2
@@ -45,6 +79,9 @@ FRAME_TRAPPED = 2
 
 _CACHE_BITS = 14
 CACHE_SIZE = 1 << _CACHE_BITS
+# Columns of the cache of what was found for a pc, direct-mapped: the same few hundred pcs fill all stacks.
+_CACHED_PC, _CACHED_FUNCTION, _CACHED_SIZE, _CACHED_MAP = range(4)
+CACHE_COLUMNS = 4
 
 
 class Machine(NamedTuple):
@@ -73,168 +110,129 @@ class Machine(NamedTuple):
     reg_args_end: np.uint64
 
 
-class Starts(NamedTuple):
-    """Where unwinding begins, one entry for each goroutine.
-
-    Attributes:
-        pc, sp, lr: ``uint64[n]``; `lr` only on arm64.
-        lo, hi, top: ``uint64[n]``, the stack's bounds and where unwinding must end.
-        mode: ``uint8[n]``: 0 leave out, 1 saved at a call, 2 registers of a stopped thread.
-    """
-
-    pc: NDArray[np.uint64]
-    sp: NDArray[np.uint64]
-    lr: NDArray[np.uint64]
-    lo: NDArray[np.uint64]
-    hi: NDArray[np.uint64]
-    top: NDArray[np.uint64]
-    mode: NDArray[np.uint8]
-
-
-class FrameColumns(NamedTuple):
-    """Frames in order of goroutines, innermost first; `map_number` is the stack map that holds in the frame."""
-
-    goroutine: NDArray[np.uint32]
-    function: NDArray[np.int32]
-    map_number: NDArray[np.int32]
-    flags: NDArray[np.uint8]
-    pc: NDArray[np.uint64]
-    sp: NDArray[np.uint64]
-    fp: NDArray[np.uint64]
-    continpc: NDArray[np.uint64]
-
-
-class FunctionCache(NamedTuple):
-    """What was found for a pc before, direct-mapped: the same few hundred pcs fill all stacks."""
-
-    pc: NDArray[np.uint64]
-    function: NDArray[np.int64]
-    frame_size: NDArray[np.int64]
-    map_number: NDArray[np.int64]
-
-
 @kernel
-def map_number_at(functions, index, pc, quantum):
+def _map_number_at(functions, index, pc, quantum):
     """Return the stack map number that holds when `pc` continues (runtime/stkframe.go ``getStackMap``)."""
     if pc == functions.entry[index]:
         return np.int64(0)
     distance = np.int64(pc - functions.entry[index]) - 1
-    number = pc_value(functions.pctab, functions.map_numbers[index], distance, quantum)
+    number = pc_value(functions.pctab, functions.rows[index, MAP_NUMBERS], distance, quantum)
     if number == -1:
         return np.int64(0)
     return number
 
 
 @kernel
-def unwind(pages, functions, machine, starts, first, frames, used, cache, outcomes, ends):
+def unwind(pages, functions, machine, stacks, first, frames, used, cache):
     """Unwind goroutines from number `first` on until all are done or `frames` is full.
 
     Args:
         pages: `PageTable`.
-        functions: `FunctionColumns`.
+        functions: `FunctionArrays`.
         machine: `Machine`.
-        starts: `Starts`.
+        stacks: ``uint64[n, STACK_COLUMNS]``, goroutines; OUTCOME and REST are written.
         first: int64.
-        frames: `FrameColumns` to fill.
+        frames: ``uint64[capacity, FRAME_COLUMNS]`` to fill.
         used: int64, frames already filled.
-        cache: `FunctionCache`.
-        outcomes: ``uint8[n]``, written.
-        ends: ``uint64[n]``, written: the stack pointer that the last frame hands to its caller.
+        cache: ``int64[CACHE_SIZE, CACHE_COLUMNS]``, -1 at first.
 
     Returns:
         The first goroutine that is not done, and the number of frames filled.
     """
-    capacity = frames.pc.size
-    for g in range(first, starts.pc.size):
-        if starts.mode[g] == 0:
+    directory, tables, words = pages.directory, pages.tables, pages.words
+    capacity = np.int64(frames.shape[0])
+    for number in range(first, np.int64(stacks.shape[0])):
+        g = u64(number)
+        if stacks[g, MODE] == u64(MODE_LEAVE_OUT):
             continue
-        pc = starts.pc[g]
-        sp = starts.sp[g]
-        lr = starts.lr[g]
-        lo = starts.lo[g]
-        hi = starts.hi[g]
+        pc = stacks[g, START_PC]
+        sp = stacks[g, START_SP]
+        lr = stacks[g, START_LR]
+        lo = stacks[g, LO]
+        hi = stacks[g, HI]
         begin = used
         outcome = WHOLE
-        ends[g] = sp
-        callee = 0
+        stacks[g, REST] = sp
+        callee = np.int64(0)
         innermost = True
-        if pc == u64(0) and sp >= lo and sp < hi:
+        last = False
+        if pc == u64(0) and sp >= lo and sp < hi and sp & u64(7) == u64(0):
             # A call of a nil function: the frame is the caller's (unwinder.initAt).
-            pc = load64(pages.directory, pages.tables, pages.words, sp)
+            pc = load64(directory, tables, words, sp)
             if machine.link == 0:
                 sp += u64(8)
-        while True:
+        while not last:
             if sp < lo or sp >= hi or sp & u64(7):
                 outcome = BAD_STACK_POINTER
                 break
-            slot = ((pc * u64(0x9E3779B97F4A7C15)) >> u64(64 - _CACHE_BITS)) & u64(CACHE_SIZE - 1)
-            if cache.pc[slot] != pc:
-                index = find_function(functions.entry, functions.limit, pc)
-                cache.pc[slot] = pc
-                cache.function[slot] = index
-                if index >= 0:
-                    offset = functions.frame_sizes[u64(index)]
-                    distance = np.int64(pc - functions.entry[u64(index)])
-                    cache.frame_size[slot] = pc_value(functions.pctab, offset, distance, machine.quantum)
-                    cache.map_number[slot] = map_number_at(functions, u64(index), pc, machine.quantum)
-            if cache.function[slot] < 0:
+            slot = (pc * u64(0x9E3779B97F4A7C15)) >> u64(64 - _CACHE_BITS)
+            if cache[slot, _CACHED_PC] != np.int64(pc):
+                found = find_function(functions.entry, functions.limit, pc)
+                cache[slot, _CACHED_PC] = np.int64(pc)
+                cache[slot, _CACHED_FUNCTION] = found
+                if found >= 0:
+                    index = u64(found)
+                    table = functions.rows[index, FRAME_SIZES]
+                    distance = np.int64(pc - functions.entry[index])
+                    cache[slot, _CACHED_SIZE] = pc_value(functions.pctab, table, distance, machine.quantum)
+                    cache[slot, _CACHED_MAP] = _map_number_at(functions, index, pc, machine.quantum)
+            if cache[slot, _CACHED_FUNCTION] < 0:
                 outcome = UNKNOWN_PC
                 break
-            index = u64(cache.function[slot])
-            size = cache.frame_size[slot]
-            if size == BAD_TABLE or size < 0 or u64(size) > hi - sp:
-                outcome = BAD_FRAME_SIZE
-                break
-            role = functions.roles[index]
-            flags = functions.flags[index]
-            if role == ROLE_CGOCALLBACK:
-                flags &= ~FLAG_SP_WRITE
+            index = u64(cache[slot, _CACHED_FUNCTION])
+            map_number = cache[slot, _CACHED_MAP]
+            size = cache[slot, _CACHED_SIZE]
             fp = sp + u64(size) + machine.return_size
-            if fp > hi:
+            if size == BAD_TABLE or size < 0 or u64(size) > hi - sp or fp > hi:
                 outcome = BAD_FRAME_SIZE
                 break
-            last = False
+            role = functions.rows[index, ROLE]
+            flags = functions.rows[index, FLAGS]
+            from_memory = False
+            at = sp
             if flags & FLAG_TOP_FRAME:
                 last = True
-            elif flags & FLAG_SP_WRITE and not innermost:
+            elif flags & FLAG_SP_WRITE and not innermost and role != ROLE_CGOCALLBACK:
+                # Only cgocallback keeps its frame on both stacks unwindable.
                 outcome = UNEXPECTED_SP_WRITE
                 last = True
             elif machine.link == 0:
-                if page_of(pages.directory, pages.tables, fp - u64(8)) == PAGE_MISSING:
-                    outcome = MISSING_MEMORY
-                    last = True
-                lr = load64(pages.directory, pages.tables, pages.words, fp - u64(8))
+                from_memory = True
+                at = fp - u64(8)
             elif (innermost and sp < fp) or lr == u64(0):
-                if page_of(pages.directory, pages.tables, sp) == PAGE_MISSING:
+                from_memory = True
+            if from_memory:
+                lr = load64(directory, tables, words, at)
+                if page_of(directory, tables, at) == np.int64(PAGE_MISSING):
                     outcome = MISSING_MEMORY
                     last = True
-                lr = load64(pages.directory, pages.tables, pages.words, sp)
             continpc = pc
-            map_number = cache.map_number[slot]
-            trapped = callee == ROLE_SIGPANIC or callee == ROLE_ASYNC_PREEMPT or callee == ROLE_DEBUG_CALL
             if callee == ROLE_SIGPANIC:
                 # The faulting instruction never continues; a deferred recover may (resolveInternal).
                 continpc = u64(0)
-                if functions.deferreturn[index] > 0:
-                    continpc = functions.entry[index] + u64(functions.deferreturn[index]) + u64(1)
-                    map_number = map_number_at(functions, index, continpc, machine.quantum)
+                if functions.rows[index, DEFERRETURN] > 0:
+                    continpc = functions.entry[index] + u64(functions.rows[index, DEFERRETURN]) + u64(1)
+                    map_number = _map_number_at(functions, index, continpc, machine.quantum)
             if used >= capacity:
-                return g, begin
-            at = u64(used)
-            frames.goroutine[at] = g
-            frames.function[at] = np.int32(index)
-            frames.map_number[at] = np.int32(max(map_number, -2))
-            frames.flags[at] = (FRAME_TRAPPED if trapped else 0) | (
-                FRAME_INTERRUPTED if innermost and starts.mode[g] == 2 else 0
-            )
-            frames.pc[at] = pc
-            frames.sp[at] = sp
-            frames.fp[at] = fp
-            frames.continpc[at] = continpc
+                return number, begin
+            frame = u64(used)
+            frames[frame, GOROUTINE] = g
+            frames[frame, FUNCTION] = index
+            frames[frame, MAP_NUMBER] = u64(NO_MAP) if map_number < 0 else u64(map_number)
+            kind = u64(0)
+            if callee in (ROLE_SIGPANIC, ROLE_ASYNC_PREEMPT, ROLE_DEBUG_CALL):
+                kind = u64(FRAME_TRAPPED)
+            elif innermost and stacks[g, MODE] == u64(MODE_INTERRUPTED):
+                kind = u64(FRAME_INTERRUPTED)
+            frames[frame, FRAME_FLAGS] = kind
+            frames[frame, PC] = pc
+            frames[frame, SP] = sp
+            frames[frame, FP] = fp
+            frames[frame, CONTINPC] = continpc
             used += 1
-            ends[g] = fp
+            stacks[g, REST] = fp
             if last:
-                if outcome == WHOLE and sp != starts.top[g]:
+                if outcome == WHOLE and sp != stacks[g, TOP]:
                     outcome = WRONG_TOP
                 break
             if machine.link and fp == sp and (lr == pc or used - begin > np.int64((hi - lo) >> u64(3))):
@@ -245,22 +243,20 @@ def unwind(pages, functions, machine, starts, first, frames, used, cache, outcom
             pc = lr
             lr = u64(0)
             sp = fp
-            if machine.link and (
-                role == ROLE_SIGPANIC or role == ROLE_ASYNC_PREEMPT or role == ROLE_DEBUG_CALL
-            ):
+            if machine.link and callee in (ROLE_SIGPANIC, ROLE_ASYNC_PREEMPT, ROLE_DEBUG_CALL):
                 # The signal handler stored the interrupted link register below the injected call.
                 if sp + machine.injected > hi:
                     outcome = BAD_STACK_POINTER
                     break
-                saved = load64(pages.directory, pages.tables, pages.words, sp)
+                saved = load64(directory, tables, words, sp)
                 sp += machine.injected
-                index_below = find_function(functions.entry, functions.limit, pc)
-                if index_below < 0:
+                found = find_function(functions.entry, functions.limit, pc)
+                if found < 0:
                     pc = saved
                 else:
-                    offset = functions.frame_sizes[u64(index_below)]
-                    distance = np.int64(pc - functions.entry[u64(index_below)])
-                    if pc_value(functions.pctab, offset, distance, machine.quantum) == 0:
+                    distance = np.int64(pc - functions.entry[u64(found)])
+                    table = functions.rows[u64(found), FRAME_SIZES]
+                    if pc_value(functions.pctab, table, distance, machine.quantum) == 0:
                         lr = saved
-        outcomes[g] = outcome
-    return starts.pc.size, used
+        stacks[g, OUTCOME] = u64(outcome)
+    return np.int64(stacks.shape[0]), used

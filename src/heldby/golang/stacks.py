@@ -1,7 +1,8 @@
 """The stacks of all goroutines: their frames, and the words in them that keep objects alive.
 
-Follows the garbage collector exactly where it is precise, and is conservative only where it is. What cannot be
-unwound is scanned word by word, so that nothing alive is taken for garbage, and counted in `Stacks.unknowns`.
+Follows the garbage collector exactly where it is precise, and is conservative only where it is. What cannot
+be unwound is scanned word by word, so that nothing alive is taken for garbage, and is counted in
+`Stacks.unknowns`.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heldby.golang import stack_kernels as unwinding
 from heldby.golang import stack_root_kernels as rooting
+from heldby.golang import stack_task_kernels as tasks
 from heldby.golang.executing import Executing, find_executing
 from heldby.golang.functions import FunctionTable
 from heldby.golang.goroutines import Goroutines
@@ -23,9 +25,10 @@ from heldby.golang.layout import Layout
 from heldby.golang.runtime import Runtime
 from heldby.memory.core_file import Thread
 
-_WORD: Final = np.uint64
+Words = NDArray[np.uint64]
+
 _MACHINES: Final = {
-    # arguments of `Machine`; abi.RegArgs has 9 + 15 words before the 9 pointers on amd64, 16 + 16 before 16 on arm64
+    # Fields of `Machine`. Before its pointers abi.RegArgs has 9 + 15 words on amd64, 16 + 16 on arm64.
     "amd64": (1, 0, 8, 0, 0, 0, 272, 24, 33),
     "arm64": (4, 1, 0, 8, 16, 16, 392, 32, 48),
 }
@@ -34,14 +37,14 @@ _MACHINES: Final = {
 class RootKind(IntEnum):
     """How a root on a stack is known."""
 
-    LOCAL = rooting.KIND_LOCAL
-    ARGUMENT = rooting.KIND_ARGUMENT
-    STACK_OBJECT = rooting.KIND_STACK_OBJECT
-    CONSERVATIVE = rooting.KIND_CONSERVATIVE
-    DEFER = rooting.KIND_DEFER
-    PANIC = rooting.KIND_PANIC
-    CONTEXT = rooting.KIND_CONTEXT
-    REGISTER = rooting.KIND_REGISTER
+    LOCAL = int(tasks.KIND_LOCAL)
+    ARGUMENT = int(tasks.KIND_ARGUMENT)
+    STACK_OBJECT = int(tasks.KIND_STACK_OBJECT)
+    CONSERVATIVE = int(tasks.KIND_CONSERVATIVE)
+    DEFER = int(tasks.KIND_DEFER)
+    PANIC = int(tasks.KIND_PANIC)
+    CONTEXT = int(tasks.KIND_CONTEXT)
+    REGISTER = int(tasks.KIND_REGISTER)
 
 
 class Outcome(IntEnum):
@@ -65,8 +68,7 @@ class Frames:
     Attributes:
         goroutine: ``uint32[n]``, row in `Goroutines`.
         function: ``int32[n]``, number in `FunctionTable`.
-        map_number: ``int32[n]``, the stack map that holds there, -2 where the program's tables say none.
-        flags: ``uint8[n]``, 1 where the thread was stopped, 2 after a trap or preemption; else pc is a call's.
+        flags: ``uint8[n]``, 1 where the thread was stopped, 2 after a trap or preemption, else 0.
         pc: ``uint64[n]``, where the frame goes on: a return address unless `flags` says otherwise.
         sp: ``uint64[n]``, lowest address of the frame.
         fp: ``uint64[n]``, its caller's sp (DWARF's canonical frame address).
@@ -76,7 +78,6 @@ class Frames:
 
     goroutine: NDArray[np.uint32]
     function: NDArray[np.int32]
-    map_number: NDArray[np.int32]
     flags: NDArray[np.uint8]
     pc: NDArray[np.uint64]
     sp: NDArray[np.uint64]
@@ -89,8 +90,9 @@ class Frames:
 
     def symbol_pcs(self, functions: FunctionTable) -> NDArray[np.uint64]:
         """Return the pcs that names and lines belong to (runtime/traceback.go ``symPC``), ``uint64[n]``."""
-        at_call = (self.flags == 0) & (self.pc > functions.columns.entry[self.function])
-        return self.pc - at_call.astype(np.uint64)
+        at_call = (self.flags == 0) & (self.pc > functions.arrays.entry[self.function])
+        pcs: NDArray[np.uint64] = self.pc - at_call.astype(np.uint64)
+        return pcs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,14 +150,15 @@ def read_stacks(
     """
     executing = find_executing(runtime, functions, goroutines, threads)
     machine = _machine(runtime.layout.arch)
-    starts = _starts(runtime.layout, goroutines, executing)
-    frames, outcome, ends = _unwind(runtime, functions, machine, starts)
-    no_start = (starts.mode == 0) & _has_stack(runtime.layout, goroutines)
-    outcome[no_start] = unwinding.NO_START
-    roots, counts = _find_roots(runtime, functions, machine, goroutines, executing, frames, outcome, ends)
+    stacks = _stack_rows(runtime.layout, goroutines, executing)
+    frames, first = _unwind(runtime, functions, machine, stacks)
+    no_start = (stacks[:, unwinding.MODE] == 0) & _has_stack(runtime.layout, goroutines)
+    stacks[no_start, unwinding.OUTCOME] = unwinding.NO_START
+    roots, counts = _find_roots(runtime, functions, machine, stacks, executing, frames, first)
+    outcome = stacks[:, unwinding.OUTCOME].astype(np.uint8)
     return Stacks(
-        frames=frames,
-        roots=roots,
+        frames=_frames(frames, first),
+        roots=_roots(roots),
         executing=executing,
         outcome=outcome,
         unknowns=_unknowns(goroutines, outcome, counts),
@@ -164,141 +167,145 @@ def read_stacks(
 
 def _machine(arch: str) -> unwinding.Machine:
     quantum, link, *sizes = _MACHINES[arch]
-    return unwinding.Machine(np.int64(quantum), np.int64(link), *(_WORD(size) for size in sizes))
+    return unwinding.Machine(np.int64(quantum), np.int64(link), *(np.uint64(size) for size in sizes))
 
 
 def _has_stack(layout: Layout, goroutines: Goroutines) -> NDArray[np.bool_]:
     """Tell which goroutines the collector scans: not those that are idle, dead or without a stack."""
-    names = ("_Gidle", "_Gdead", "_Gdeadextra")
-    gone = [layout.const(f"runtime.{name}", -1) for name in names]
-    return (
-        goroutines.present & (goroutines.stack_hi != 0) & ~np.isin(goroutines.status.astype(np.int64), gone)
-    )
+    gone = [layout.const(f"runtime.{name}", -1) for name in ("_Gidle", "_Gdead", "_Gdeadextra")]
+    has_stack: NDArray[np.bool_] = goroutines.present & (goroutines.stack_lo < goroutines.stack_hi)
+    has_stack &= goroutines.stack_hi < np.uint64(1 << 47)
+    return has_stack & ~np.isin(goroutines.status.astype(np.int64), gone)
 
 
-def _starts(layout: Layout, goroutines: Goroutines, executing: Executing) -> unwinding.Starts:
+def _has_vectors(layout: Layout, goroutines: Goroutines) -> NDArray[np.bool_]:
+    """Tell whose saved vector registers count: the collector looks at them from Go 1.27 on (``xRegScan``)."""
+    return goroutines.async_safe_point & (layout.minor >= 27)
+
+
+def _stack_rows(layout: Layout, goroutines: Goroutines, executing: Executing) -> Words:
     in_syscall = goroutines.syscall_sp != 0
-    mode = _has_stack(layout, goroutines).astype(np.uint8)
+    rows = np.zeros((len(goroutines), unwinding.STACK_COLUMNS), np.uint64)
+    rows[:, unwinding.START_PC] = np.where(in_syscall, goroutines.syscall_pc, goroutines.sched_pc)
+    rows[:, unwinding.START_SP] = np.where(in_syscall, goroutines.syscall_sp, goroutines.sched_sp)
+    rows[:, unwinding.START_LR] = np.where(in_syscall, np.uint64(0), goroutines.sched_lr)
+    rows[:, unwinding.LO] = goroutines.stack_lo
+    rows[:, unwinding.HI] = goroutines.stack_hi
+    rows[:, unwinding.TOP] = goroutines.stack_top_sp
+    rows[:, unwinding.REST] = goroutines.stack_lo
+    rows[:, unwinding.DEFER] = goroutines.defer
+    rows[:, unwinding.PANIC] = goroutines.panic
+    rows[:, unwinding.CONTEXT] = goroutines.addr + np.uint64(layout.offset("runtime.g", "sched", "ctxt"))
+    rows[:, unwinding.EXTENDED] = np.where(_has_vectors(layout, goroutines), goroutines.extended_registers, 0)
     # What a running goroutine saved last is stale, unless its thread was found on a system stack.
-    running = (goroutines.status == layout.const("runtime._Grunning")) & ~in_syscall
+    running = (goroutines.status == np.uint64(layout.const("runtime._Grunning"))) & ~in_syscall
     running[executing.on_system_stack] = False
-    mode[running] = 0
-    pc = np.where(in_syscall, goroutines.syscall_pc, goroutines.sched_pc)
-    sp = np.where(in_syscall, goroutines.syscall_sp, goroutines.sched_sp)
-    lr = np.where(in_syscall, _WORD(0), goroutines.sched_lr)
-    rows = executing.goroutine
-    pc[rows], sp[rows], lr[rows] = executing.pc, executing.sp, executing.lr
-    mode[rows] = np.where(executing.interrupted, 2, 1)
-    return unwinding.Starts(
-        pc=pc,
-        sp=sp,
-        lr=lr,
-        lo=goroutines.stack_lo,
-        hi=goroutines.stack_hi,
-        top=goroutines.stack_top_sp,
-        mode=mode,
-    )
+    mode = np.where(_has_stack(layout, goroutines) & ~running, unwinding.MODE_SAVED, unwinding.MODE_LEAVE_OUT)
+    own = executing.goroutine
+    mode[own] = np.where(executing.interrupted, unwinding.MODE_INTERRUPTED, unwinding.MODE_SAVED)
+    rows[:, unwinding.MODE] = mode
+    rows[own, unwinding.START_PC] = executing.pc
+    rows[own, unwinding.START_SP] = executing.sp
+    rows[own, unwinding.START_LR] = executing.lr
+    rows[own, unwinding.REGISTERS] = np.where(executing.interrupted, np.arange(own.size) + 1, 0)
+    return rows
 
 
 def _unwind(
-    runtime: Runtime, functions: FunctionTable, machine: unwinding.Machine, starts: unwinding.Starts
-) -> tuple[Frames, NDArray[np.uint8], NDArray[np.uint64]]:
-    count = starts.pc.size
-    outcome = np.zeros(count, np.uint8)
-    ends = starts.lo.copy()
-    columns = _frame_columns(8 * count + 1024)
-    cache = unwinding.FunctionCache(
-        np.zeros(unwinding.CACHE_SIZE, np.uint64),
-        *(np.full(unwinding.CACHE_SIZE, -1, np.int64) for _ in range(3)),
-    )
+    runtime: Runtime, functions: FunctionTable, machine: unwinding.Machine, stacks: Words
+) -> tuple[Words, NDArray[np.int64]]:
+    """Fill the written columns of `stacks`; return all frames and where each goroutine's begin."""
+    count = stacks.shape[0]
+    frames = np.empty((8 * count + 1024, unwinding.FRAME_COLUMNS), np.uint64)
+    cache = np.full((unwinding.CACHE_SIZE, unwinding.CACHE_COLUMNS), -1, np.int64)
     first, used = 0, 0
     while True:
         first, used = unwinding.unwind(
-            runtime.pages, functions.columns, machine, starts, first, columns, used, cache, outcome, ends
+            runtime.pages, functions.arrays, machine, stacks, first, frames, used, cache
         )
         if first == count:
             break
-        columns = _grown(columns, _frame_columns(2 * columns.pc.size), used)
-    kept = {name: column[:used].copy() for name, column in zip(columns._fields, columns, strict=True)}
-    counts = np.bincount(kept["goroutine"], minlength=count) if used else np.zeros(count, np.int64)
-    return Frames(**kept, first=np.concatenate(([0], np.cumsum(counts))).astype(np.int64)), outcome, ends
-
-
-def _frame_columns(size: int) -> unwinding.FrameColumns:
-    dtypes = (np.uint32, np.int32, np.int32, np.uint8, np.uint64, np.uint64, np.uint64, np.uint64)
-    return unwinding.FrameColumns(*(np.empty(size, dtype) for dtype in dtypes))
+        frames = _grown(frames, used)
+    # A stack of which nothing is known, or whose frames end outside of it, counts whole.
+    rest, lo, hi = (stacks[:, n] for n in (unwinding.REST, unwinding.LO, unwinding.HI))
+    stacks[:, unwinding.REST] = np.where((rest >= lo) & (rest <= hi), rest, lo) & ~np.uint64(7)
+    frames = frames[:used]
+    per_goroutine = np.bincount(frames[:, unwinding.GOROUTINE].astype(np.int64), minlength=count)
+    return frames, np.concatenate(([0], np.cumsum(per_goroutine))).astype(np.int64)
 
 
 def _find_roots(
     runtime: Runtime,
     functions: FunctionTable,
     machine: unwinding.Machine,
-    goroutines: Goroutines,
+    stacks: Words,
     executing: Executing,
-    frames: Frames,
-    outcome: NDArray[np.uint8],
-    ends: NDArray[np.uint64],
-) -> tuple[StackRoots, NDArray[np.int64]]:
-    count = len(goroutines)
+    frames: Words,
+    first_frames: NDArray[np.int64],
+) -> tuple[Words, NDArray[np.int64]]:
+    """Return the rows of all roots and what was counted on the way."""
     layout = runtime.layout
-    register_rows = np.full(count, -1, np.int32)
-    register_rows[executing.goroutine] = np.where(
-        executing.interrupted, np.arange(executing.goroutine.size), -1
+    offsets = tasks.Offsets(
+        np.uint64(layout.offset("runtime._defer", "heap")),
+        np.uint64(layout.offset("runtime._defer", "fn")),
+        np.uint64(layout.offset("runtime._defer", "link")),
+        np.uint64(layout.size("runtime.xRegState") if layout.has("runtime.xRegState") else 0),
     )
-    # Where nothing is known of the stack, all of it counts.
-    usable = (ends >= goroutines.stack_lo) & (ends < goroutines.stack_hi) & (outcome != unwinding.NO_START)
-    stacks = rooting.StackColumns(
-        lo=goroutines.stack_lo,
-        hi=goroutines.stack_hi,
-        outcome=outcome,
-        rest=np.where(usable, ends, goroutines.stack_lo) & ~_WORD(7),
-        defer=goroutines.defer,
-        panic=goroutines.panic,
-        context=goroutines.addr + _WORD(layout.offset("runtime.g", "sched", "ctxt")),
-        extended=np.where(goroutines.async_safe_point, goroutines.extended_registers, _WORD(0)),
-        registers=register_rows,
-    )
-    offsets = rooting.Offsets(
-        _WORD(layout.offset("runtime._defer", "heap")),
-        _WORD(layout.offset("runtime._defer", "fn")),
-        _WORD(layout.offset("runtime._defer", "link")),
-        _WORD(layout.size("runtime.xRegState") if layout.has("runtime.xRegState") else 0),
-    )
-    columns = unwinding.FrameColumns(*(getattr(frames, name) for name in unwinding.FrameColumns._fields))
-    roots = _root_columns(4 * len(frames) + 1024)
-    scratch = _scratch(4096, np.zeros(2 * rooting.COUNTS, np.int64))
+    roots = np.empty((2 * len(frames) + 1024, rooting.ROOT_COLUMNS), np.uint64)
+    scratch = np.empty((4096, tasks.SCRATCH_COLUMNS), np.uint64)
+    counts = np.zeros(2 * tasks.COUNTS, np.int64)
     first = 0
     while True:
         first, cramped = rooting.find_roots(
-            runtime.pages, functions.columns, machine, offsets, stacks, executing.registers, columns, frames.first,
-            first, roots, scratch,
-        )  # fmt: skip
-        if first == count:
-            break
+            runtime.pages,
+            functions.arrays,
+            machine,
+            offsets,
+            stacks,
+            executing.registers,
+            frames,
+            first_frames,
+            first,
+            roots,
+            scratch,
+            counts,
+        )
+        if first == stacks.shape[0]:
+            return roots[: counts[tasks.USED]], counts
         if cramped:
-            scratch = _scratch(2 * scratch.start.size, scratch.counts)
+            scratch = np.empty((2 * scratch.shape[0], tasks.SCRATCH_COLUMNS), np.uint64)
         else:
-            roots = _grown(roots, _root_columns(2 * roots.value.size), int(scratch.counts[rooting.USED]))
-    used = int(scratch.counts[rooting.USED])
-    kept = {name: column[:used].copy() for name, column in zip(roots._fields, roots, strict=True)}
-    return StackRoots(**kept), scratch.counts
+            roots = _grown(roots, int(counts[tasks.USED]))
 
 
-def _root_columns(size: int) -> rooting.RootColumns:
-    dtypes = (np.uint32, np.int32, np.uint64, np.uint64, np.uint8)
-    return rooting.RootColumns(*(np.empty(size, dtype) for dtype in dtypes))
+def _grown(rows: Words, used: int) -> Words:
+    """Return an array of twice the length that begins with the first `used` rows."""
+    longer = np.empty((2 * rows.shape[0], rows.shape[1]), np.uint64)
+    longer[:used] = rows[:used]
+    return longer
 
 
-def _scratch(size: int, counts: NDArray[np.int64]) -> rooting.Scratch:
-    dtypes = (np.uint64, np.uint64, np.uint64, np.uint64, np.int64, np.int64, np.int32)
-    return rooting.Scratch(counts, *(np.empty(size, dtype) for dtype in dtypes))
+def _frames(rows: Words, first: NDArray[np.int64]) -> Frames:
+    return Frames(
+        goroutine=rows[:, unwinding.GOROUTINE].astype(np.uint32),
+        function=rows[:, unwinding.FUNCTION].astype(np.int32),
+        flags=rows[:, unwinding.FRAME_FLAGS].astype(np.uint8),
+        pc=rows[:, unwinding.PC].copy(),
+        sp=rows[:, unwinding.SP].copy(),
+        fp=rows[:, unwinding.FP].copy(),
+        continpc=rows[:, unwinding.CONTINPC].copy(),
+        first=first,
+    )
 
 
-def _grown(old: Any, new: Any, used: int) -> Any:
-    """Copy the first `used` entries of the columns `old` to the longer columns `new` and return those."""
-    for source, target in zip(old, new, strict=True):
-        target[:used] = source[:used]
-    return new
+def _roots(rows: Words) -> StackRoots:
+    return StackRoots(
+        goroutine=rows[:, rooting.ROOT_GOROUTINE].astype(np.uint32),
+        frame=rows[:, rooting.ROOT_FRAME].astype(np.uint32).view(np.int32),
+        slot=rows[:, rooting.ROOT_SLOT].copy(),
+        value=rows[:, rooting.ROOT_VALUE].copy(),
+        kind=rows[:, rooting.ROOT_KIND].astype(np.uint8),
+    )
 
 
 def _unknowns(
@@ -322,9 +329,9 @@ _OUTCOME_TEXTS: Final = {
     Outcome.NO_START: "running goroutines without the registers of their thread",
 }
 _COUNT_TEXTS: Final = {
-    rooting.UNKNOWN_LOCALS: "frames without a map of their locals",
-    rooting.UNKNOWN_ARGUMENTS: "frames without a map of their arguments",
-    rooting.UNKNOWN_OBJECTS: "frames with unreadable stack objects",
-    rooting.MISSING_WORDS: "stack words that are not in the capture",
-    rooting.MISSING_DEFERS: "lists of defers that cannot be followed",
+    tasks.UNKNOWN_LOCALS: "frames without a map of their locals",
+    tasks.UNKNOWN_ARGUMENTS: "frames without a map of their arguments",
+    tasks.UNKNOWN_OBJECTS: "frames with unreadable stack objects",
+    tasks.MISSING_WORDS: "stack words that are not in the capture",
+    tasks.MISSING_DEFERS: "lists of defers that cannot be followed",
 }

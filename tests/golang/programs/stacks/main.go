@@ -97,6 +97,14 @@ type box struct {
 //go:noinline
 func touchBox(b *box) { b.p.stamp++ }
 
+//go:noinline
+func pick(one, two *box, second bool) *box {
+	if second {
+		return two
+	}
+	return one
+}
+
 // holdStackObject has two variables whose address is taken; only one of them can be reached while it waits.
 //
 //go:noinline
@@ -106,10 +114,7 @@ func holdStackObject(second bool) {
 	two.p = fresh("dead stack object")
 	touchBox(&one)
 	touchBox(&two)
-	chosen := &one
-	if second {
-		chosen = &two
-	}
+	chosen := pick(&one, &two, second)
 	parked.Done()
 	park()
 	touchBox(chosen)
