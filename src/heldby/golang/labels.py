@@ -36,7 +36,6 @@ def label_edges(heap: HeapView, object_types: ObjectTypes, low: int, high: int) 
         object_types.packed,
         type_columns(layouts.types, layouts),
         layouts.label,
-        layouts.element_label,
         unknown,
         low,
         high,
@@ -67,7 +66,7 @@ def label_of(object_types: ObjectTypes, packed: int, offset: int) -> tuple[str, 
     if not found.size:
         return f"+{offset:#x}", UNKNOWN
     text = layouts.labels.texts[int(program.label[found[0]])]
-    return ("[*]" if is_array else "") + text, int(program.target[found[0]])
+    return text, int(program.target[found[0]])
 
 
 def describe(

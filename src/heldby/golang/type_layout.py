@@ -20,6 +20,7 @@ from heldby.golang.types import (
     KIND_CLOSURE,
     KIND_MAP,
     KIND_MAP_TABLE,
+    WEAK_HANDLE,
     Field,
     GoType,
     TypeTable,
@@ -111,8 +112,7 @@ class TypeLayouts:
         types: the types.
         labels: the paths.
         start: ``int64[types]``: first entry of a type's program, -1 while it has none.
-        kind, target, aux, label, element_label: the entries of all programs; `element_label` is the path
-            when the object is an array of the type.
+        kind, target, aux, label: the entries of all programs.
     """
 
     def __init__(self, types: TypeTable, labels: LabelTable | None = None) -> None:
@@ -120,9 +120,7 @@ class TypeLayouts:
         self.labels = labels or LabelTable()
         self.start = np.full(types.size.size, -1, np.int64)
         self.kind = np.zeros(1 << 12, np.uint8)
-        self.target, self.aux, self.label, self.element_label = (
-            np.zeros(1 << 12, np.uint32) for _ in range(4)
-        )
+        self.target, self.aux, self.label = (np.zeros(1 << 12, np.uint32) for _ in range(3))
         self._used = 0
         self._flat: dict[int, Program] = {}
 
@@ -144,7 +142,7 @@ class TypeLayouts:
         self._grow_types()
         count = min(int(self.types.ptrbytes[number]) // 8, MAX_PROGRAM_WORDS)
         while self._used + count > self.kind.size:
-            for name in ("kind", "target", "aux", "label", "element_label"):
+            for name in ("kind", "target", "aux", "label"):
                 old = getattr(self, name)
                 setattr(self, name, np.concatenate([old, np.zeros(old.size, old.dtype)]))
         inside = program.word < count
@@ -158,15 +156,8 @@ class TypeLayouts:
         self.target[at] = program.target[inside]
         self.aux[at] = program.aux[inside]
         self.label[at] = program.label[inside]
-        self.element_label[at] = self.labels.under(self._element_prefix(number), program.label[inside])
         self.start[number] = self._used
         self._used += count
-
-    def _element_prefix(self, number: int) -> str:
-        """Return how a run of the type is stepped into; a map's groups and tables are no steps."""
-        of = self.types[number]
-        is_table = of.kind == scan.POINTER and self.types.kind[of.elem] == KIND_MAP_TABLE
-        return "" if is_table or _GROUP_NAME.match(of.name) else "[*]"
 
     def program(self, number: int) -> Program:
         """Return the flattened pointer words of a type."""
@@ -193,11 +184,12 @@ class TypeLayouts:
         if of.kind == scan.POINTER:
             return self._pointer(of.elem)
         if of.kind == scan.SLICE:
-            kind, target = SLICE, of.elem
-        elif of.kind == scan.STRING:
+            return _program([0], [SLICE], [of.elem], [0], [self.labels.number("[*]")])
+        if of.kind == scan.STRING:
             kind = STRING
         elif of.kind == scan.INTERFACE:
-            kind, word = INTERFACE, 1
+            # `target` 0: an empty interface, whose first word is a descriptor and not an itab.
+            kind, word, target = INTERFACE, 1, 0 if self._is_empty(number) else number
         elif of.kind == scan.FUNC:
             kind, target = FUNC, CLOSURE
         elif of.kind == scan.MAP and types.synthetic("group", number):
@@ -212,6 +204,10 @@ class TypeLayouts:
         elif of.kind == KIND_CHANNEL:
             return self._channel(of)
         return _program([word], [kind], [target], [aux], [0])
+
+    def _is_empty(self, number: int) -> bool:
+        """Tell whether an interface type has no methods."""
+        return self.types.method_count(number) == 0
 
     def _pointer(self, elem: int) -> Program:
         """Return the program of a pointer to type `elem`; what it really leads to may be a larger type."""
@@ -228,14 +224,16 @@ class TypeLayouts:
             indirect = self.types.named(name.replace("node[", "indirect[", 1))
             if entry and indirect:
                 kind, target, aux = TRIE_NODE, entry[0], indirect[0]
-        return _program([0], [kind], [target], [aux], [0])
+        # A run of values is named by its elements where it is referred to; a step inside adds nothing.
+        run = self.labels.number("[*]") if elem and self.types.kind[elem] == scan.ARRAY else 0
+        return _program([0], [kind], [target], [aux], [run])
 
     def _channel(self, of: GoType) -> Program:
         elem = self.types[of.elem].elem
         rest = self._fields_of(of, of.fields, _MAX_DEPTH)
         at = self.types.layout.offset("runtime.hchan", "buf") // 8
         others = rest.word != at
-        buffer = _program([at], [ARRAY_OF], [elem], [0], [0])
+        buffer = _program([at], [ARRAY_OF], [elem], [0], [self.labels.number("[*]")])
         return _joined([buffer, Program(*(column[others] for column in rest))])
 
     def _array(self, of: GoType, depth: int) -> Program:
@@ -259,6 +257,8 @@ class TypeLayouts:
             return self._group(of, depth)
         if of.name == "sync.eface":
             return _program([1], [INTERFACE], [0], [0], [0])
+        if of.name.startswith("weak.Pointer["):
+            return _program([0], [POINTER], [WEAK_HANDLE], [0], [0])
         if of.name.startswith("atomic.Pointer["):
             return self._atomic_pointer(of)
         program = self._fields_of(of, of.fields, depth)

@@ -30,7 +30,8 @@ from heldby.golang.types import KIND_CHANNEL, STRING_DATA, TINY_BLOCK
 from heldby.jit import ONE, ZERO, inline_kernel, kernel, u64
 from heldby.memory.paging_kernels import load64
 
-NO_EVIDENCE, BY_PREFIX, BY_SHAPE, BY_INTERIOR, BY_INTERFACE, BY_POINTER, BY_RUNTIME, BY_HEADER = range(8)
+NO_EVIDENCE, BY_CHOICE, BY_PREFIX, BY_SHAPE, BY_INTERIOR = range(5)
+BY_INTERFACE, BY_POINTER, BY_RUNTIME, BY_HEADER = range(5, 9)
 SPAN_NOSCAN, SPAN_HEADER, SPAN_LARGE, SPAN_TINY = 1, 2, 4, 8
 _UNTYPED = 255
 
@@ -92,7 +93,8 @@ class DynamicTypes(NamedTuple):
     Attributes:
         low, high, first: address ranges of the type sections and where each starts in `direct`.
         direct: ``uint32[...]``, type of each 8-byte step of the ranges, 0 for none.
-        others, other_types: further addresses, ascending, and their types.
+        demanded: ``uint32[...]``, for itabs among them the interface type that they serve, 0 for descriptors.
+        others, other_types: further addresses (itabs made at run time), ascending, and their types.
         text_low, text_high: the program's functions.
     """
 
@@ -100,6 +102,7 @@ class DynamicTypes(NamedTuple):
     high: NDArray[np.uint64]
     first: NDArray[np.uint64]
     direct: NDArray[np.uint32]
+    demanded: NDArray[np.uint32]
     others: NDArray[np.uint64]
     other_types: NDArray[np.uint32]
     text_low: NDArray[np.uint64]
@@ -145,6 +148,35 @@ def dynamic_type(dynamic, word):
     if low < u64(dynamic.others.size) and dynamic.others[low] == word:
         return u64(dynamic.other_types[low])
     return u64(0)
+
+
+@inline_kernel
+def interface_fits(dynamic, word, demanded):
+    """Tell whether `word` can start a value of interface type `demanded` (0: any empty interface)."""
+    for r in range(u64(dynamic.low.size)):
+        if word >= dynamic.low[r] and word < dynamic.high[r]:
+            at = dynamic.first[r] + ((word - dynamic.low[r]) >> u64(3))
+            return (word & u64(7)) == ZERO and dynamic.direct[at] != 0 and dynamic.demanded[at] == demanded
+    return dynamic_type(dynamic, word) != ZERO
+
+
+@inline_kernel
+def in_text(dynamic, pc):
+    """Tell whether `pc` lies in the program's functions."""
+    for r in range(u64(dynamic.text_low.size)):
+        if pc >= dynamic.text_low[r] and pc < dynamic.text_high[r]:
+            return True
+    return False
+
+
+@inline_kernel
+def zero_between(pages, low, high):
+    """Tell whether all words of ``[low, high)`` are zero; both are multiples of 8."""
+    while low < high:
+        if load64(pages.directory, pages.tables, pages.words, low):
+            return False
+        low += u64(8)
+    return True
 
 
 @inline_kernel
@@ -230,6 +262,8 @@ def propagate(pages, heap, types, dynamic, state, count):
             evidence = BY_INTERFACE
         if evidence == BY_PREFIX:
             evidence = BY_INTERIOR
+        elif evidence == BY_CHOICE:
+            evidence = BY_SHAPE
         tile = types.size[own] >> u64(3)
         prefix = types.prefix[own]
         program = u64(first)
@@ -342,11 +376,7 @@ def propagate(pages, heap, types, dynamic, state, count):
                 continue
             if kind == FUNC:
                 pc = load64(directory, tables, words, value & ~u64(7))
-                known_text = False
-                for r in range(u64(dynamic.text_low.size)):
-                    if pc >= dynamic.text_low[r] and pc < dynamic.text_high[r]:
-                        known_text = True
-                if distance or not known_text:
+                if distance or not in_text(dynamic, pc):
                     continue
             elif types.kind[new] == KIND_CHANNEL:
                 if distance or size > room:
@@ -391,7 +421,7 @@ def propagate(pages, heap, types, dynamic, state, count):
                                 level = BY_PREFIX
                             else:
                                 continue
-                        elif not fits:
+                        elif not fits or not zero_between(pages, begin + size, begin + room):
                             level = BY_PREFIX
                     elif not fits:
                         level = BY_PREFIX
@@ -433,7 +463,7 @@ def closure_entries(pages, addr, objects, out):
 
 
 @kernel
-def label_references(heap, object_type, types, label, element_label, unknown_labels, low, high, out):
+def label_references(heap, object_type, types, label, unknown_labels, low, high, out):
     """Set ``out[e - offsets[low]]`` to the label of each reference of objects ``low:high``.
 
     A word of an unknown object, or beyond the known part, is named by its offset: ``unknown_labels[word]``,
@@ -455,6 +485,6 @@ def label_references(heap, object_type, types, label, element_label, unknown_lab
                 inside = position % tile
             if own and start >= 0 and inside < prefix and (inside < tile):
                 at = u64(start) + inside
-                out[e - first] = element_label[at] if is_array else label[at]
+                out[e - first] = label[at]
             else:
                 out[e - first] = unknown_labels[position if position < last_unknown else last_unknown]
