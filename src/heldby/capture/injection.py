@@ -15,7 +15,7 @@ from typing import Final
 from heldby.capture import ptrace
 from heldby.capture.ptrace import Registers
 
-CODE_SIZE: Final = 320
+CODE_SIZE: Final = 256
 _CLONE_VM, _CLONE_FS, _CLONE_FILES, _CLONE_SIGHAND = 0x100, 0x200, 0x400, 0x800
 _CLONE_THREAD, _CLONE_SYSVSEM = 0x10000, 0x40000
 _HELPER_FLAGS: Final = _CLONE_VM | _CLONE_FS | _CLONE_FILES | _CLONE_SIGHAND | _CLONE_THREAD | _CLONE_SYSVSEM
@@ -73,25 +73,25 @@ def build_stub(addr: int, registers: Registers, signal_mask: int) -> tuple[bytes
     code.set_signal_mask("everything")
     code.system_call(_SYS_CLONE, rdi=_HELPER_FLAGS, rsi=0)
     code.emit(b"\x85\xc0")  # test eax, eax
-    code.jump(b"\x0f\x84", "helper")  # jz
+    code.short_jump(b"\x74", "helper")  # jz
     code.set_signal_mask("mask")
     code.restore_flags(resumed.eflags)
     for name, opcode in _MOV_IMM64.items():
         code.emit(opcode + struct.pack("<Q", getattr(resumed, name)))
-    code.jump(b"\xff\x25", "target")  # jmp [rip + target]
+    code.relative(b"\xff\x25", "target")  # jmp [rip + target]
 
     code.label("helper")
     code.system_call(_SYS_CLONE, rdi=_COPY_FLAGS, rsi=0)
     code.emit(b"\x85\xc0")
-    code.jump(b"\x0f\x84", "copy")
-    code.jump(b"\x0f\x88", "end")  # js: the fork failed
+    code.short_jump(b"\x74", "copy")
+    code.short_jump(b"\x78", "end")  # js: the fork failed
     code.emit(b"\x41\x89\xc0")  # mov r8d, eax
     code.label("wait")
     code.emit(b"\x44\x89\xc7")  # mov edi, r8d
     code.emit(b"\xba" + struct.pack("<I", ptrace.WALL) + b"\x45\x31\xd2")  # mov edx, __WALL; xor r10d, r10d
     code.system_call(_SYS_WAIT4, rsi=0)
     code.emit(b"\x83\xf8\xfc")  # cmp eax, -EINTR
-    code.jump(b"\x0f\x84", "wait")
+    code.short_jump(b"\x74", "wait")
     code.label("end")
     code.system_call(_SYS_EXIT, rdi=0)
     code.label("copy")
@@ -125,18 +125,18 @@ def _signed(value: int) -> int:
 # What the stub's system calls change: arguments, and rcx and r11 (the syscall instruction itself).
 _MOV_IMM64: Final = {
     "rax": b"\x48\xb8", "rcx": b"\x48\xb9", "rdx": b"\x48\xba", "rsi": b"\x48\xbe", "rdi": b"\x48\xbf",
-    "r8": b"\x49\xb8", "r10": b"\x49\xba", "r11": b"\x49\xbb",
+    "r10": b"\x49\xba", "r11": b"\x49\xbb",
 }  # fmt: skip
 
 
 class _Assembler:
-    """Just enough of an assembler: bytes, labels, 32-bit relative jumps."""
+    """Just enough of an assembler: bytes, labels, relative operands."""
 
     def __init__(self, addr: int) -> None:
         self.addr = addr
         self.code = bytearray()
         self.labels: dict[str, int] = {}
-        self._fixups: list[tuple[int, str]] = []
+        self._fixups: list[tuple[int, int, str]] = []
 
     def emit(self, data: bytes) -> None:
         self.code += data
@@ -148,21 +148,26 @@ class _Assembler:
         self.label(name)
         self.emit(struct.pack("<Q", value))
 
-    def jump(self, opcode: bytes, label: str) -> None:
+    def relative(self, opcode: bytes, label: str) -> None:
+        self._reference(opcode, 4, label)
+
+    def short_jump(self, opcode: bytes, label: str) -> None:
+        self._reference(opcode, 1, label)
+
+    def _reference(self, opcode: bytes, size: int, label: str) -> None:
         self.emit(opcode)
-        self._fixups.append((len(self.code), label))
-        self.emit(bytes(4))
+        self._fixups.append((len(self.code), size, label))
+        self.emit(bytes(size))
 
     def system_call(self, number: int, *, rdi: int | None = None, rsi: int | None = None) -> None:
-        if rdi is not None:
-            self.emit(b"\xbf" + struct.pack("<I", rdi))
-        if rsi is not None:
-            self.emit(b"\xbe" + struct.pack("<I", rsi))
+        for value, move, clear in ((rdi, b"\xbf", b"\x31\xff"), (rsi, b"\xbe", b"\x31\xf6")):
+            if value is not None:
+                self.emit(move + struct.pack("<I", value) if value else clear)
         self.emit(b"\xb8" + struct.pack("<I", number) + _SYSCALL)
 
     def set_signal_mask(self, label: str) -> None:
         self.emit(b"\xbf\x02\x00\x00\x00")  # mov edi, SIG_SETMASK
-        self.jump(b"\x48\x8d\x35", label)  # lea rsi, [rip + label]
+        self.relative(b"\x48\x8d\x35", label)  # lea rsi, [rip + label]
         self.emit(b"\x31\xd2" + b"\x41\xba\x08\x00\x00\x00")  # xor edx, edx; mov r10d, 8
         self.system_call(_SYS_RT_SIGPROCMASK)
 
@@ -175,8 +180,9 @@ class _Assembler:
         self.emit(b"\xfd" if flags & _DIRECTION else b"\xfc")  # std or cld
 
     def finish(self, size: int) -> bytes:
-        for at, label in self._fixups:
-            struct.pack_into("<i", self.code, at, self.labels[label] - (self.addr + at + 4))
+        for at, size, label in self._fixups:
+            distance = self.labels[label] - (self.addr + at + size)
+            self.code[at : at + size] = distance.to_bytes(size, "little", signed=True)
         if len(self.code) > size:
             raise AssertionError(f"the stub has {len(self.code)} bytes")
         return bytes(self.code) + b"\xcc" * (size - len(self.code))

@@ -24,13 +24,12 @@ from heldby.capture.procfs import (
     status_fields,
 )
 from heldby.capture.program import open_program
-from heldby.capture.recording import estimate_pages, main_mappings
+from heldby.capture.recording import estimate_pages
 from heldby.errors import HeldbyError
 from heldby.units import format_bytes
 
 _CAP_SYS_PTRACE = 19
 _CAP_SYS_ADMIN = 21
-_HEAD_BYTES = 64 << 20
 Outcome = Literal["ok", "warn", "fail"]
 
 
@@ -206,8 +205,7 @@ def _program_and_fork(pid: int, status: str, fields: dict[str, str]) -> Iterator
             yield Check("program", "ok", f"{program.path} is written in Go")
         else:
             yield Check("program", "fail", f"{program.path} is no Go program", "give the PID of a Go program")
-        mappings = main_mappings(parse_maps(read_text(pid, "maps") or ""), program)
-        room = bool(find_rooms(program.head[:_HEAD_BYTES], mappings, CODE_SIZE))
+        room = bool(find_rooms(pid, program, parse_maps(read_text(pid, "maps") or ""), CODE_SIZE))
         yield _fork(pid, status, fields, room)
         yield _memory((estimate_pages(status) or 0) + program.size)
     finally:

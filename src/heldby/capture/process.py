@@ -34,7 +34,6 @@ from heldby.capture.recording import (
     PauseFacts,
     Recording,
     estimate_pages,
-    main_mappings,
     read_pause_facts,
 )
 from heldby.capture.seccomp import refused_calls
@@ -44,7 +43,6 @@ from heldby.memory.core_file import CoreFile, open_core
 from heldby.progress import QUIET, Progress
 
 Method = Literal["auto", "fork", "stop"]
-_HEAD_BYTES: Final = 64 << 20
 _WATCH_SECONDS: Final = 0.03
 _MARGIN_BYTES: Final = 32 << 20
 
@@ -176,8 +174,7 @@ class _Job:
         return None
 
     def _rooms(self) -> list[Room]:
-        mappings = main_mappings(parse_maps(require_text(self.pid, "maps")), self.program)
-        return find_rooms(self.program.head[:_HEAD_BYTES], mappings, CODE_SIZE)
+        return find_rooms(self.pid, self.program, parse_maps(require_text(self.pid, "maps")), CODE_SIZE)
 
     def _watch(self, headroom: Headroom) -> Callable[[], None]:
         """Return a guard that gives the copy up when memory runs short, asking thirty times a second."""

@@ -11,7 +11,6 @@ from typing import Any, Final
 from heldby.capture.pages import PageCopier
 from heldby.capture.procfs import (
     PROC,
-    Mapping,
     cgroup_memory_files,
     namespace_ids,
     parse_maps,
@@ -168,11 +167,6 @@ def estimate_pages(status: str | None) -> int | None:
     fields = status_fields(status or "")
     sizes = [status_bytes(fields, name) for name in ("RssAnon", "VmSwap")]
     return None if sizes[0] is None else sum(size or 0 for size in sizes)
-
-
-def main_mappings(mappings: list[Mapping], program: Program) -> list[Mapping]:
-    """Return the mappings of the program's own file."""
-    return [mapping for mapping in mappings if mapping.path == program.path]
 
 
 def _first_number(text: str | None) -> int:
