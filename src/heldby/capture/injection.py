@@ -180,9 +180,9 @@ class _Assembler:
         self.emit(b"\xfd" if flags & _DIRECTION else b"\xfc")  # std or cld
 
     def finish(self, size: int) -> bytes:
-        for at, size, label in self._fixups:
-            distance = self.labels[label] - (self.addr + at + size)
-            self.code[at : at + size] = distance.to_bytes(size, "little", signed=True)
+        for at, width, label in self._fixups:
+            distance = self.labels[label] - (self.addr + at + width)
+            self.code[at : at + width] = distance.to_bytes(width, "little", signed=True)
         if len(self.code) > size:
             raise AssertionError(f"the stub has {len(self.code)} bytes")
         return bytes(self.code) + b"\xcc" * (size - len(self.code))
