@@ -14,26 +14,23 @@ from rich.text import Text
 
 from heldby.analysis.answer import EVERYTHING_ELSE, Answer, Holder
 from heldby.render.holder_lines import holder_lines
-from heldby.render.plain_text import printable, shorten
+from heldby.render.plain_text import print_text, printable, shorten
 from heldby.render.waterfall import account_rows, percent, shortened, waterfall_lines
 from heldby.units import format_bytes, format_seconds
 
 DEFAULT_LIMIT: Final = 8
 NARROWEST: Final = 60
 _CAVEATS_SHOWN: Final = 3
-_ASCII: Final = str.maketrans({"█": "#", "▌": "-", "…": "~", "·": "|"})
 
 
 def print_first_screen(
     console: Console, answer: Answer, *, limit: int | None = None, all_caveats: bool = False
 ) -> None:
-    """Print `answer` as wide as `console` is; in ASCII where the output's encoding has nothing else."""
+    """Print `answer` as wide as `console` is."""
     text = first_screen(
         answer, width=console.width, limit=DEFAULT_LIMIT if limit is None else limit, all_caveats=all_caveats
     )
-    if not console.encoding.lower().startswith("utf"):
-        text.plain = text.plain.translate(_ASCII).encode("ascii", "backslashreplace").decode()
-    console.print(text, soft_wrap=True, highlight=False)
+    print_text(console, text)
 
 
 def first_screen(

@@ -6,12 +6,17 @@ characters, ANSI escapes, and direction marks that swap what the eye reads; none
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.cells import cell_len
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
 _LONGEST: Final = 20_000
 """Characters that are looked at, at most; a generic type's name can be megabytes."""
+_ASCII: Final = str.maketrans({"█": "#", "▌": "-", "…": "~", "·": "|", "→": ">", "×": "x"})
 
 
 def printable(text: str) -> str:
@@ -46,6 +51,13 @@ def shorten(text: str, width: int) -> str:
     head = _take(text, width - 1 - tail_width)
     tail = _take(text[::-1], tail_width)[::-1]
     return f"{head}…{tail}"
+
+
+def print_text(console: Console, text: Text) -> None:
+    """Print `text` as it is; in ASCII where the output's encoding has nothing else."""
+    if not console.encoding.lower().startswith("utf"):
+        text.plain = text.plain.translate(_ASCII).encode("ascii", "backslashreplace").decode()
+    console.print(text, soft_wrap=True, highlight=False)
 
 
 def _take(text: str, width: int) -> str:
