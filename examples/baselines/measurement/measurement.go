@@ -18,7 +18,7 @@ type Message struct {
 
 // A Sample is one measured request.
 type Sample struct {
-	// ID names the request everywhere: region, cluster, namespace, pod and W3C trace context.
+	// ID names the request everywhere: region, cluster, namespace, pod, route and W3C trace context.
 	ID       string    `json:"id"`
 	Offset   int       `json:"offset_ms"`
 	Value    float64   `json:"value"`

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	samplesPerMessage = 24
+	samplesPerMessage = 28
 	messagesPerWindow = 5   // of one path
 	batch             = 100 // messages on their way at most
 
@@ -26,13 +26,13 @@ const (
 
 var (
 	services = []string{"checkout", "payments", "search", "catalog", "profile", "basket"}
-	routes   = []string{"/Orders/Create", "/Orders/List", "/Refunds/Issue", "/Users/Find", "/Items/Price", "/Health/"}
+	routes   = []string{"/Orders/Create", "/Orders/List", "/Refunds/Issue", "/Users/Find", "/Items/Price", "/Accounts/Find/"}
 )
 
 func main() {
 	var (
 		url      = flag.String("nats", nats.DefaultURL, "URL of the NATS server")
-		messages = flag.Int("messages", 100_000, "how many messages to publish")
+		messages = flag.Int("messages", 80_000, "how many messages to publish")
 	)
 	flag.Parse()
 
@@ -76,25 +76,26 @@ func publish(nc *nats.Conn, messages int) error {
 // newMessage makes a message of a series; messagesPerWindow messages have the same path and window.
 func newMessage(random *rand.Rand, first time.Time, service string, series int) measurement.Message {
 	pod := fmt.Sprintf("%s-%08x-%05x", service, series%977, series%31)
+	route := routes[series/len(services)%len(routes)]
 	m := measurement.Message{
 		Host:   fmt.Sprintf("node-%02d.eu-west-1.compute.internal", series%40),
-		Path:   "/" + service + routes[series/len(services)%len(routes)],
+		Path:   "/" + service + route,
 		Window: first.Add(time.Duration(series/seriesPerMinute) * time.Minute),
 		Tags:   map[string]string{"service": service, "version": "2026.3.1", "tier": "backend"},
 		Labels: []measurement.Label{{Name: "pod", Value: pod}, {Name: "zone", Value: "eu-west-1b"}},
 	}
 	m.Samples = make([]measurement.Sample, samplesPerMessage)
 	for i := range m.Samples {
-		m.Samples[i] = newSample(random, pod, i)
+		m.Samples[i] = newSample(random, pod+route, i)
 	}
 	return m
 }
 
-func newSample(random *rand.Rand, pod string, i int) measurement.Sample {
+func newSample(random *rand.Rand, origin string, i int) measurement.Sample {
 	total := 5 + random.ExpFloat64()*40
 	s := measurement.Sample{
 		ID: fmt.Sprintf("eu-west-1/production-3/shop/%s/00-%016x%016x-%016x-01",
-			pod, random.Uint64(), random.Uint64(), random.Uint64()),
+			origin, random.Uint64(), random.Uint64(), random.Uint64()),
 		Offset: i * 2500,
 		Value:  total,
 		Phases: []float64{total * 0.2, total * 0.7, total * 0.1},
