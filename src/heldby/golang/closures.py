@@ -52,7 +52,8 @@ class ClosureStructs:
 
     def fitting(self, elemsize: int, bits: int) -> U32:
         """Return the structs that a closure of this slot size and these pointer bits can be."""
-        return self.numbers[(self.slot == elemsize) & (self.mask == bits)]
+        chosen: U32 = self.numbers[(self.slot == elemsize) & (self.mask == bits)]
+        return chosen
 
 
 def entries_of(functions: FunctionTable, words: U64) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:

@@ -7,7 +7,7 @@ matched by shape (see shape_matching).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,6 +27,7 @@ from heldby.golang.spans import MAX_BITMAP_ELEMSIZE, PAGE_BYTES
 from heldby.golang.type_layout import TypeLayouts
 from heldby.golang.types import CLOSURE, FIRST_DESCRIPTOR, Field, TypeTable
 from heldby.golang.typing_kernels import (
+    BY_CHOICE,
     BY_HEADER,
     BY_POINTER,
     BY_PREFIX,
@@ -50,7 +51,17 @@ SIZE_CLASSES: Final = (
     *(3072, 3200, 3456, 4096, 4864, 5376, 6144, 6528, 6784, 6912, 8192, 9472, 9728, 10240, 10880, 12288),
     *(13568, 14336, 16384, 18432, 19072, 20480, 21760, 24576, 27264, 28672, 32768),
 )
-EVIDENCE_NAMES: Final = ("none", "prefix", "shape", "interior", "interface", "pointer", "runtime", "header")
+EVIDENCE_NAMES: Final = (
+    "none",
+    "choice",
+    "prefix",
+    "shape",
+    "interior",
+    "interface",
+    "pointer",
+    "runtime",
+    "header",
+)
 _MAX_STRANGE: Final = 1 << 16
 _MAX_ROUNDS: Final = 4096
 _MAX_SHAPE_ROUNDS: Final = 64
@@ -112,7 +123,7 @@ class ObjectTypes:
 
     def typed_sizes(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the bytes of each object whose type is known: the slot, or the known beginning of it."""
-        known = np.where(self.packed != 0, sizes, 0)
+        known = np.where((self.packed != 0) & (self.evidence != BY_CHOICE), sizes, 0)
         own = self.layouts.types.size[self.number]
         return np.where(self.evidence == BY_PREFIX, np.minimum(known, own), known)
 
@@ -321,10 +332,19 @@ class _Typing:
             if objects.size:
                 self.accept(objects, packed, BY_SHAPE)
                 step = 0
-            elif step + 1 == len(steps):
-                return
-            else:
+            elif step + 1 < len(steps):
                 step += 1
+            elif self._choose(matcher, columns):
+                step = 0
+            else:
+                return
+
+    def _choose(self, matcher: ShapeMatcher, columns: Callable[[], TypeColumns]) -> bool:
+        """Use what all possible types of an object agree on; tell whether that was news."""
+        objects, packed = matcher.choose(self.unknown_with_bits(), self.state, self.dynamic, columns)
+        news = self.state.type[objects] != packed
+        self.accept(objects[news], packed[news], BY_CHOICE)
+        return bool(news.any())
 
     def accept(self, objects: NDArray[np.uint32], packed: NDArray[np.uint32], evidence: int) -> None:
         """Set the types of objects and follow what they lead to."""
@@ -334,8 +354,10 @@ class _Typing:
 
     def unknown_with_bits(self) -> NDArray[np.uint32]:
         """Return the unknown objects whose pointer bits lie in their span: at most 512 bytes, not noscan."""
-        unknown = np.flatnonzero((self.state.type == 0) & (self.heap.bitmap[self.heap.span] != 0))
-        return unknown[unknown != 0].astype(np.uint32)
+        open_question = (self.state.type == 0) | (self.state.evidence == BY_CHOICE)
+        unknown = np.flatnonzero(open_question & (self.heap.bitmap[self.heap.span] != 0))
+        chosen: NDArray[np.uint32] = unknown[unknown != 0].astype(np.uint32)
+        return chosen
 
     def untyped_with_references(self) -> NDArray[np.uint32]:
         """Return the unknown objects that refer to something."""
@@ -450,7 +472,7 @@ def type_columns(types: TypeTable, layouts: TypeLayouts) -> TypeColumns:
 
 def dynamic_types(runtime: Runtime, types: TypeTable, itabs: Mapping[int, int]) -> DynamicTypes:
     """Return the table from interface words to types: descriptors, static itabs and those in `itabs`."""
-    lows, highs, firsts, parts, at = [], [], [], [], 0
+    lows, highs, firsts, parts, demanded, at = [], [], [], [], [], 0
     others = dict(itabs)
     for module in runtime.modules:
         low, high = module.range("types", "etypes")
@@ -460,8 +482,10 @@ def dynamic_types(runtime: Runtime, types: TypeTable, itabs: Mapping[int, int]) 
         mine = (types.descriptor_addrs >= low) & (types.descriptor_addrs < high)
         step = ((types.descriptor_addrs[mine] - np.uint64(low)) >> np.uint64(3)).astype(np.int64)
         direct[step] = (np.flatnonzero(mine) + FIRST_DESCRIPTOR).astype(np.uint32)
-        steps, numbers = static_itabs(runtime, types, low, high)
-        direct[steps] = numbers
+        serves = np.zeros(direct.size, np.uint32)
+        steps, numbers, interfaces = static_itabs(runtime, types, low, high)
+        direct[steps], serves[steps] = numbers, interfaces
+        demanded.append(serves)
         lows.append(low)
         highs.append(high)
         firsts.append(at)
@@ -474,6 +498,7 @@ def dynamic_types(runtime: Runtime, types: TypeTable, itabs: Mapping[int, int]) 
         high=np.array(highs, np.uint64),
         first=np.array(firsts, np.uint64),
         direct=np.concatenate(parts) if parts else np.zeros(1, np.uint32),
+        demanded=np.concatenate(demanded) if demanded else np.zeros(1, np.uint32),
         others=keys,
         other_types=np.array([others[key] for key in keys.tolist()], np.uint32),
         text_low=np.array([low for low, _ in text], np.uint64),
@@ -483,24 +508,24 @@ def dynamic_types(runtime: Runtime, types: TypeTable, itabs: Mapping[int, int]) 
 
 def static_itabs(
     runtime: Runtime, types: TypeTable, low: int, high: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    """Return where in a type section itabs lie (in 8-byte steps) and the concrete type of each.
+) -> tuple[NDArray[np.intp], NDArray[np.uint32], NDArray[np.uint32]]:
+    """Return where in a type section itabs lie (in 8-byte steps), the concrete type and the interface of each.
 
     An itab is known by its hash, which repeats the type's (internal/abi/iface.go: Inter, Type, Hash, Fun).
     """
     raw, _ = runtime.image.read_available(low, (high - low) // 8 * 8)
     words = np.frombuffer(raw, np.uint64)
     if words.size < 3:
-        return np.zeros(0, np.int64), np.zeros(0, np.uint32)
+        return np.zeros(0, np.intp), np.zeros(0, np.uint32), np.zeros(0, np.uint32)
     at = np.flatnonzero(
         (words[:-2] >= low) & (words[:-2] < high) & (words[1:-1] >= low) & (words[1:-1] < high)
     )
     interface, concrete = types.numbers_at(words[at]), types.numbers_at(words[at + 1])
     good = (types.kind[interface] == scan.INTERFACE) & (concrete != 0) & (interface != 0)
-    at, concrete = at[good], concrete[good]
+    at, concrete, interface = at[good], concrete[good], interface[good]
     expected = types.descriptor_hashes[concrete.astype(np.int64) - FIRST_DESCRIPTOR]
     good = (words[at + 2] & np.uint64(0xFFFFFFFF)).astype(np.uint32) == expected
-    return at[good], concrete[good]
+    return at[good], concrete[good], interface[good]
 
 
 def itab_type(runtime: Runtime, types: TypeTable, addr: int) -> int:

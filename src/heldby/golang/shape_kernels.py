@@ -25,16 +25,20 @@ from heldby.golang.type_layout import (
 )
 from heldby.golang.types import STRING_DATA, TINY_BLOCK
 from heldby.golang.typing_kernels import (
+    BY_CHOICE,
     BY_INTERIOR,
     SPAN_HEADER,
     SPAN_NOSCAN,
-    dynamic_type,
+    in_text,
+    interface_fits,
     pointer_bits,
+    zero_between,
 )
 from heldby.jit import ONE, ZERO, kernel, u64
-from heldby.memory.paging_kernels import load8, load64
+from heldby.memory.paging_kernels import load64
 
 IMPOSSIBLE = -1
+POINT = 4
 _MAX_LENGTH = 1 << 40
 
 
@@ -42,12 +46,16 @@ class ShapeChecks(NamedTuple):
     """What the contents of a type must look like beyond its pointers.
 
     Attributes:
-        bool_start: ``int64[types + 1]``, rows of `bool_at` for each type.
-        bool_at: ``uint32[...]``, byte offsets of booleans.
+        start: ``int64[types + 1]``, rows of the other columns for each type.
+        word: ``uint32[...]``, index of a word in the value.
+        never: ``uint64[...]``, bits of that word that no value has: those of a bool but the lowest.
+        padding: ``uint64[...]``, bits between fields; zero unless a copy left something there.
     """
 
-    bool_start: NDArray[np.int64]
-    bool_at: NDArray[np.uint32]
+    start: NDArray[np.int64]
+    word: NDArray[np.uint32]
+    never: NDArray[np.uint64]
+    padding: NDArray[np.uint64]
 
 
 @kernel
@@ -98,9 +106,9 @@ def match_shapes(
 ):
     """Set ``score[i]`` to how well object ``pair_object[i]`` can be a ``pair_type[i]`` (packed).
 
-    IMPOSSIBLE, or the number of things in the contents that speak for it: pointers to objects already known to
-    have the type that they must have, interface words, functions. `low` and `high` bound the program's own
-    variables and constants.
+    IMPOSSIBLE, or `POINT` for each thing in the contents that speaks for it (pointers to objects known
+    to have the type that they must have, interface words, functions), plus 1 if all padding is zero. `low`
+    and `high` bound the program's own functions, variables and constants.
     """
     directory, tables, words = pages.directory, pages.tables, pages.words
     for i in range(u64(pair_object.size)):
@@ -117,14 +125,20 @@ def match_shapes(
         e, stop = u64(heap.offsets[o]), u64(heap.offsets[o + ONE])
         points = 0
         good = True
+        clean = 1
         base = heap.addr[o]
+        if is_array == ZERO and not zero_between(pages, base + ((size + u64(7)) & ~u64(7)), base + elemsize):
+            continue
         for k in range(count):
             if not good:
                 break
-            for b in range(u64(checks.bool_start[own]), u64(checks.bool_start[own + ONE])):
-                if load8(directory, tables, words, base + k * size + u64(checks.bool_at[b])) > ONE:
+            for b in range(u64(checks.start[own]), u64(checks.start[own + ONE])):
+                word = load64(directory, tables, words, base + ((k * tile + u64(checks.word[b])) << u64(3)))
+                if word & checks.never[b]:
                     good = False
                     break
+                if word & checks.padding[b]:
+                    clean = 0
             for p in range(prefix):
                 if not good:
                     break
@@ -148,25 +162,36 @@ def match_shapes(
                     good = after <= n and n < u64(_MAX_LENGTH) and (value != ZERO or n == ZERO)
                 elif kind == INTERFACE:
                     before = load64(directory, tables, words, at - u64(8))
-                    known = dynamic_type(dynamic, before)
-                    good = (before == ZERO and value == ZERO) or known != ZERO
-                    if known and value:
-                        points += 1
+                    if before:
+                        good = interface_fits(dynamic, before, new)
+                        if good and value:
+                            points += 1
+                    else:
+                        good = value == ZERO
                     continue
                 if not good or value == ZERO or kind == OPAQUE:
                     continue
                 if t == ZERO:
                     # Not the heap: the program's own data, or the runtime's memory.
                     good = value >= u64(4096)
-                    if kind != STRING and (value < low or value >= high):
-                        points += 0
+                    if kind == FUNC:
+                        good = value >= low and value < high and (value & u64(7)) == ZERO
+                        pc = load64(directory, tables, words, value)
+                        good = good and (pc == ZERO or in_text(dynamic, pc))
                     continue
                 if kind == TRIE_NODE:
+                    known = u64(object_type[t]) >> ONE
+                    if known == new or known == u64(types.slot_aux[u64(start) + p]):
+                        points += 2
+                    elif known and evidence[t] > BY_CHOICE:
+                        good = False
                     continue
                 if kind == DIRECTORY:
                     if after:
                         new = u64(types.slot_aux[u64(start) + p])
                         n = after
+                if kind == SLICE and n == ZERO:
+                    good = False
                 if new == ZERO:
                     continue
                 if types.tile_count[new] != ONE:
@@ -182,10 +207,7 @@ def match_shapes(
                     continue
                 if kind == FUNC:
                     pc = load64(directory, tables, words, value & ~u64(7))
-                    good = False
-                    for r in range(u64(dynamic.text_low.size)):
-                        if pc >= dynamic.text_low[r] and pc < dynamic.text_high[r] and distance == ZERO:
-                            good = True
+                    good = distance == ZERO and in_text(dynamic, pc)
                     points += 1
                     continue
                 if want and n > (room - distance) // want:
@@ -200,9 +222,11 @@ def match_shapes(
                     good = False
                     continue
                 known = u64(object_type[t]) >> ONE
+                if evidence[t] <= BY_CHOICE:
+                    known = ZERO
                 if known == new:
                     points += 1 if kind == STRING else 2
-                    if kind == ARRAY_OF or kind == DIRECTORY:
+                    if kind in (ARRAY_OF, DIRECTORY):
                         points += 2
                 elif known == ZERO:
                     mask, step = types.mask[new], want >> u64(3)
@@ -219,4 +243,4 @@ def match_shapes(
                     small = want == ONE and types.size[known] == ONE
                     good = small or types.size[known] > want
         if good:
-            score[i] = points
+            score[i] = points * POINT + clean

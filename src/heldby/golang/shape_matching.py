@@ -1,10 +1,10 @@
-"""Typing by shape: objects that no typed pointer leads to, above all what stripped programs keep in globals."""
+"""Typing by shape: objects that no typed pointer leads to, above all those that stripped globals hold."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from heldby.golang import type_scan as scan
 from heldby.golang.runtime import Runtime
 from heldby.golang.shape_kernels import (
     IMPOSSIBLE,
+    POINT,
     ShapeChecks,
     common_targets,
     match_shapes,
@@ -28,7 +29,8 @@ KIND_BOOL: Final = 1
 _SAMPLE: Final = 2048
 _MAX_CANDIDATES: Final = 2048
 _MAX_PAIRS: Final = 1 << 23
-_MAX_WORDS: Final = 64
+_MAX_BYTES: Final = 512
+_MAX_CHOICE: Final = 16
 _MAX_DEPTH: Final = 32
 # Generic shapes stand for types that have a descriptor of their own; parts of maps and channels are known by
 # their map and channel; closures by their function.
@@ -50,7 +52,7 @@ class ShapeIndex:
         self._types = types
         self._layouts = layouts
         self._slot_bytes = slot_bytes
-        self._bools: dict[int, tuple[int, ...]] = {}
+        self._checks: dict[int, tuple[NDArray[np.int64], U64, U64]] = {}
         containers = self._map_parts()
         numbers = np.concatenate([self._allocatable(), containers])
         table = columns()
@@ -121,29 +123,53 @@ class ShapeIndex:
     def checks(self, total: int, numbers: U32) -> ShapeChecks:
         """Return the checks of these types' contents, in arrays for `total` types."""
         counts = np.zeros(total + 1, np.int64)
-        parts: list[int] = []
+        parts: list[tuple[NDArray[np.int64], U64, U64]] = []
         for number in np.unique(numbers).tolist():
-            offsets = self._bool_offsets(number, _MAX_DEPTH)
-            counts[number + 1] = len(offsets)
-            parts.extend(offsets)
-        return ShapeChecks(np.cumsum(counts), np.array(parts, np.uint32))
+            if number not in self._checks:
+                self._checks[number] = self._content_checks(number)
+            counts[number + 1] = self._checks[number][0].size
+            parts.append(self._checks[number])
+        if not parts:
+            nothing = np.zeros(0, np.uint64)
+            return ShapeChecks(counts, np.zeros(0, np.uint32), nothing, nothing)
+        words, never, padding = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return ShapeChecks(np.cumsum(counts), words.astype(np.uint32), never, padding)
 
-    def _bool_offsets(self, number: int, depth: int) -> tuple[int, ...]:
-        known = self._bools.get(number)
-        if known is not None:
-            return known
+    def _content_checks(self, number: int) -> tuple[NDArray[np.int64], U64, U64]:
+        """Return the words of a type that have bits no value has, or padding; and those bits."""
+        size = min(int(self._types.size[number]), _MAX_BYTES)
+        never = np.zeros(-(-size // 8) * 8, np.uint8)
+        padding = np.zeros(never.size, np.uint8)
+        padding[:size] = 0xFF
+        self._cover(number, 0, never, padding, _MAX_DEPTH)
+        never_words, padding_words = never.view(np.uint64), padding.view(np.uint64)
+        at = np.flatnonzero((never_words != 0) | (padding_words != 0))
+        return at, never_words[at], padding_words[at]
+
+    def _cover(
+        self, number: int, start: int, never: NDArray[np.uint8], padding: NDArray[np.uint8], depth: int
+    ) -> None:
+        """Clear `padding` where a value of the type has bytes, and set `never` for its booleans."""
         of = self._types[number]
-        offsets: list[int] = []
-        if of.kind == KIND_BOOL:
-            offsets = [0]
-        elif of.kind == scan.STRUCT and depth:
+        if of.kind == scan.STRUCT and of.fields and depth:
             for field in of.fields:
-                offsets += [field.offset + at for at in self._bool_offsets(field.type, depth - 1)]
-        elif of.kind == scan.ARRAY and depth and of.length <= _MAX_WORDS:
-            inner, size = self._bool_offsets(of.elem, depth - 1), int(self._types.size[of.elem])
-            offsets = [index * size + at for index in range(of.length) for at in inner]
-        self._bools[number] = tuple(offsets[:512])
-        return self._bools[number]
+                self._cover(field.type, start + field.offset, never, padding, depth - 1)
+        elif of.kind == scan.ARRAY and depth and of.length <= _MAX_BYTES:
+            step = int(self._types.size[of.elem])
+            for at in range(start, min(start + of.length * step, never.size), max(step, 1)):
+                self._cover(of.elem, at, never, padding, depth - 1)
+        else:
+            padding[start : start + of.size] = 0
+            if of.kind == KIND_BOOL:
+                never[start : start + 1] = 0xFE
+
+
+class _Scored(NamedTuple):
+    """Objects with the types that they can be: sorted by object, then the best score first."""
+
+    object: U32
+    type: U32
+    score: NDArray[np.int32]
 
 
 class ShapeMatcher:
@@ -155,6 +181,8 @@ class ShapeMatcher:
         self._index = index
         self._layouts = layouts
         self._candidates: dict[tuple[int, int], U32] = {}
+        self._choices: dict[tuple[int, ...], int] = {}
+        self._lots = np.random.default_rng(1).integers(1, 1 << 63, 1 << 16, np.uint64)
         ranges = [module.range("text", "end") for module in runtime.modules]
         self._low, self._high = min(low for low, _ in ranges), max(high for _, high in ranges)
 
@@ -178,15 +206,68 @@ class ShapeMatcher:
             confirmed: accept only types for which something in the contents speaks.
             sample: look at no more than this many objects of one shape; None for all.
         """
-        if not objects.size:
-            return objects, objects
+        scored = self._scored(objects, state, dynamic, columns, sample)
+        first, size, best, second = _ranks(scored)
+        # Without anything that speaks for it a type must be the only possible one.
+        good = ((size == 1) | (best > second)) & ((best >= POINT) if confirmed else (best >= 0))
+        return scored.object[first[good]], scored.type[first[good]]
+
+    def choose(
+        self,
+        objects: U32,
+        state: TypingState,
+        dynamic: DynamicTypes,
+        columns: Callable[[], TypeColumns],
+    ) -> tuple[U32, U32]:
+        """Return objects with several equally possible types, and a type that says what these agree on.
+
+        What every candidate says of a word is true whichever it is; so a list's head leads to elements even
+        though a head and an element look alike.
+        """
+        scored = self._scored(objects, state, dynamic, columns, None)
+        first, _, best, _ = _ranks(scored)
+        lead = np.repeat(np.arange(first.size), np.diff(np.append(first, scored.object.size)))
+        tied = scored.score == best[lead]
+        draws = np.where(tied, self._lots[scored.type % self._lots.size], np.uint64(0))
+        together = np.add.reduceat(draws, first) if first.size else draws
+        count = np.add.reduceat(tied.astype(np.int64), first) if first.size else first
+        packed = np.zeros(first.size, np.uint32)
+        kinds, example, group = np.unique(
+            np.stack([together, self._heap.elemsize[self._heap.span[scored.object[first]]]]),
+            axis=1,
+            return_index=True,
+            return_inverse=True,
+        )
+        chosen = np.zeros(kinds.shape[1], np.uint32)
+        for row, place in enumerate(example.tolist()):
+            rows = slice(int(first[place]), int(first[place]) + int(count[place]))
+            chosen[row] = self._choice(scored.type[rows], int(kinds[1, row]))
+        packed = chosen[group.reshape(-1)]
+        decided = packed != 0
+        return scored.object[first[decided]], packed[decided]
+
+    def _choice(self, candidates: U32, elemsize: int) -> int:
+        """Return the packed type that stands for "one of these", 0 when nothing can be said."""
+        if not 1 < candidates.size <= _MAX_CHOICE or (candidates & np.uint32(1)).any():
+            return 0
+        key = tuple(sorted((candidates >> np.uint32(1)).tolist()))
+        if key not in self._choices:
+            self._choices[key] = self._layouts.add_choice(key, elemsize)
+        return self._choices[key] * 2
+
+    def _scored(
+        self,
+        objects: U32,
+        state: TypingState,
+        dynamic: DynamicTypes,
+        columns: Callable[[], TypeColumns],
+        sample: int | None,
+    ) -> _Scored:
+        """Return all possible types of the objects, best first for each object."""
         bits = np.zeros(objects.size, np.uint64)
         read_pointer_bits(self._runtime.pages, self._heap, objects, bits)
         objects, bits = objects[bits != 0], bits[bits != 0]
-        pairs = self._pairs(objects, bits, state, sample)
-        if pairs is None:
-            return objects[:0], objects[:0]
-        pair_object, pair_type = pairs
+        pair_object, pair_type = self._pairs(objects, bits, state, sample)
         numbers = np.unique(pair_type >> np.uint32(1))
         self._layouts.ensure(numbers)
         table = columns()
@@ -205,34 +286,33 @@ class ShapeMatcher:
             pair_type,
             score,
         )
-        return _winners(pair_object, pair_type, score, confirmed=confirmed)
+        possible = score > IMPOSSIBLE
+        pair_object, pair_type, score = pair_object[possible], pair_type[possible], score[possible]
+        order = np.lexsort((pair_type, -score, pair_object))
+        return _Scored(pair_object[order], pair_type[order], score[order])
 
-    def _pairs(
-        self, objects: U32, bits: U64, state: TypingState, sample: int | None
-    ) -> tuple[U32, U32] | None:
+    def _pairs(self, objects: U32, bits: U64, state: TypingState, sample: int | None) -> tuple[U32, U32]:
         elemsize = self._heap.elemsize[self._heap.span[objects]]
         shapes, group = np.unique(np.stack([elemsize, bits]), axis=1, return_inverse=True)
         order = np.argsort(group.reshape(-1), kind="stable")
         bounds = np.searchsorted(group.reshape(-1)[order], np.arange(shapes.shape[1] + 1))
         agreed = np.zeros(objects.size, np.uint32)
         common_targets(self._runtime.pages, self._heap, state.type, objects, agreed)
-        left, pair_object, pair_type = _MAX_PAIRS, [], []
+        left, pair_object, pair_type = _MAX_PAIRS, [objects[:0]], [objects[:0]]
         for row, (size, mask) in enumerate(shapes.T.tolist()):
             mine = order[bounds[row] : bounds[row + 1]]
             found = self._shape_candidates(size, mask)
             if sample is not None and mine.size > sample:
                 mine = mine[:: mine.size // sample]
+            if mask & (mask + 1) == 0:
+                some, leads = self._pointer_runs(objects[mine], agreed[mine])
+                pair_object.append(some)
+                pair_type.append(leads)
             if mine.size * found.size > left or found.size > _MAX_CANDIDATES:
                 continue
             left -= mine.size * found.size
             pair_object.append(np.repeat(objects[mine], found.size))
             pair_type.append(np.tile(found, mine.size))
-            if mask & (mask + 1) == 0:
-                some, leads = self._pointer_runs(objects[mine], agreed[mine])
-                pair_object.append(some)
-                pair_type.append(leads)
-        if not pair_object:
-            return None
         return np.concatenate(pair_object), np.concatenate(pair_type)
 
     def _shape_candidates(self, elemsize: int, bits: int) -> U32:
@@ -251,20 +331,14 @@ class ShapeMatcher:
         return objects[leads != 0], leads[leads != 0]
 
 
-def _winners(
-    pair_object: U32, pair_type: U32, score: NDArray[np.int32], *, confirmed: bool
-) -> tuple[U32, U32]:
-    """Return for each object the one type with the best score, where there is exactly one."""
-    possible = score > IMPOSSIBLE
-    pair_object, pair_type, score = pair_object[possible], pair_type[possible], score[possible]
-    order = np.lexsort((-score, pair_object))
-    pair_object, pair_type, score = pair_object[order], pair_type[order], score[order]
-    if not pair_object.size:
-        return pair_object, pair_type
-    first = np.flatnonzero(np.append(True, pair_object[1:] != pair_object[:-1]))
-    size = np.diff(np.append(first, pair_object.size))
-    second = np.minimum(first + 1, pair_object.size - 1)
-    alone = (size == 1) | (score[first] > score[second])
-    # Without anything that speaks for it a type must be the only possible one.
-    good = alone & ((score[first] > 0) if confirmed else ((score[first] > 0) | (size == 1)))
-    return pair_object[first[good]], pair_type[first[good]]
+def _ranks(
+    scored: _Scored,
+) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
+    """Return for each object: where its types start, how many there are, the best and second-best score."""
+    objects, score = scored.object, scored.score
+    if not objects.size:
+        return np.zeros(0, np.intp), np.zeros(0, np.int64), score, score
+    first = np.flatnonzero(np.append(True, objects[1:] != objects[:-1]))
+    size = np.diff(np.append(first, objects.size))
+    second = score[np.minimum(first + 1, objects.size - 1)]
+    return first, size, score[first], np.where(size > 1, second, np.int32(IMPOSSIBLE))

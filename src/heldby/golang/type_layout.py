@@ -20,6 +20,7 @@ from heldby.golang.types import (
     KIND_CLOSURE,
     KIND_MAP,
     KIND_MAP_TABLE,
+    KIND_MEMORY,
     WEAK_HANDLE,
     Field,
     GoType,
@@ -162,6 +163,36 @@ class TypeLayouts:
     def program(self, number: int) -> Program:
         """Return the flattened pointer words of a type."""
         return self._flatten(number, _MAX_DEPTH)
+
+    def add_choice(self, numbers: tuple[int, ...], size: int) -> int:
+        """Add a type that stands for one of several, each of which a slot of `size` bytes may hold.
+
+        A word keeps its meaning where all agree; elsewhere it is named by its offset and leads nowhere.
+        """
+        programs = [self.program(number) for number in numbers]
+        words = np.unique(np.concatenate([program.word for program in programs]))
+        first = programs[0]
+        rows: list[list[int]] = [[], [], [], [], []]
+        for word in words.tolist():
+            said = [
+                tuple(int(column[at]) for column in program[1:])
+                for program in programs
+                for at in np.flatnonzero(program.word == word).tolist()
+            ]
+            agreed = said[0] if len(set(said)) == 1 and len(said) == len(programs) else None
+            plain = (OPAQUE, 0, 0, self.labels.number(f"+{word * 8:#x}"))
+            for column, value in zip(rows, (word, *(agreed or plain)), strict=True):
+                column.append(value)
+        name = " or ".join(self.types.display_name(number) for number in numbers[:4])
+        known = GoType(
+            name=name if len(numbers) <= 4 else f"one of {len(numbers)} types",
+            kind=KIND_MEMORY,
+            size=size,
+            ptrbytes=int(words[-1]) * 8 + 8 if words.size else 0,
+        )
+        number = self.types.add(known, pointer_mask=int(self.types.pointer_mask[numbers[0]]))
+        self._flat[number] = _program(*rows) if words.size else first
+        return number
 
     def _flatten(self, number: int, depth: int) -> Program:
         known = self._flat.get(number)

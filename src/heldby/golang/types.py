@@ -22,7 +22,7 @@ from heldby.golang.runtime import Runtime
 from heldby.golang.type_scan import Descriptors, scan_descriptors
 from heldby.memory.image import Image
 
-UNKNOWN, STRING_DATA, TINY_BLOCK, CLOSURE = range(4)
+UNKNOWN, STRING_DATA, TINY_BLOCK, CLOSURE, WEAK_HANDLE = range(5)
 FIRST_DESCRIPTOR: Final = 8
 # Kinds beyond reflect's 26, for what has no descriptor.
 KIND_MEMORY, KIND_CLOSURE, KIND_MAP, KIND_MAP_TABLE, KIND_CHANNEL = range(32, 37)
@@ -34,6 +34,7 @@ _BUILTIN_NAMES: Final = {
     STRING_DATA: "string",
     TINY_BLOCK: "tiny block",
     CLOSURE: "func",
+    WEAK_HANDLE: "weak handle",
 }
 
 
@@ -109,6 +110,7 @@ class TypeTable:
         self.size[STRING_DATA] = 1
         self.size[CLOSURE] = 8
         self.size[TINY_BLOCK] = 16
+        self.size[WEAK_HANDLE] = 8
         self._known: dict[int, GoType] = {}
         self._by_name: dict[str, list[int]] | None = None
         self._synthetic: dict[tuple[str, int], int] = {}
@@ -154,6 +156,13 @@ class TypeTable:
         if known is None:
             known = self._known[number] = self._understand(number)
         return known
+
+    def method_count(self, number: int) -> int:
+        """Return the methods that an interface type demands; 0 for every other type."""
+        at = number - FIRST_DESCRIPTOR
+        if not 0 <= at < self._descriptors.addr.size or self.kind[number] != scan.INTERFACE:
+            return 0
+        return int(self._descriptors.extra[at, 2])
 
     def named(self, name: str) -> list[int]:
         """Return the numbers of the descriptors with that ``%v`` name, e.g. ``runtime.sudog``."""
