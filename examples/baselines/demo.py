@@ -35,6 +35,7 @@ HOLDER = "main.manager.paths[*].Seen[*]"
 #: The sample IDs are 115 to 121 bytes long; Go keeps a string of 113 to 128 bytes in a slot of 128.
 STRING_SLOT = 128
 
+PR_SET_PDEATHSIG = 1
 PR_SET_PTRACER = 0x59616D61
 PR_SET_PTRACER_ANY = ctypes.c_ulong(-1)
 
@@ -180,9 +181,12 @@ def _process(command: Sequence[str], log: Path, *, port: int) -> Iterator[int]:
 def _before_exec() -> None:
     """Let heldby trace the service where Yama (ptrace_scope 1) allows only ancestors; stay out of our Ctrl-C.
 
-    A debugger of one's own service, in the same session, is what the setting is not meant to stop.
+    A debugger of one's own service, in the same session, is what the setting is not meant to stop. And end
+    with the demo, even if that is killed.
     """
-    ctypes.CDLL(None).prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0)
+    libc = ctypes.CDLL(None)
+    libc.prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     os.setpgid(0, 0)
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.process import ProgramFailed, allow_tracing, end
+from tests.support.process import ProgramFailed, end, end_with_us
 
 STREAM = "EVENTS"
 
@@ -81,7 +81,7 @@ def loaded_broker(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            preexec_fn=allow_tracing,  # noqa: PLW1509 (it makes one system call)
+            preexec_fn=end_with_us,  # noqa: PLW1509 (it makes two system calls)
         )
         stack.callback(end, process)
         try:

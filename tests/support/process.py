@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+PR_SET_PDEATHSIG = 1
 PR_SET_PTRACER = 0x59616D61
 PR_SET_PTRACER_ANY = ctypes.c_ulong(-1)
 
@@ -99,6 +100,15 @@ def allow_tracing() -> None:
     For ``preexec_fn``: the permission stays with the process over exec.
     """
     ctypes.CDLL(None).prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0)
+
+
+def end_with_us() -> None:
+    """Like `allow_tracing`, and let the kernel kill the caller when the thread that started it ends.
+
+    For servers, which do not read a pipe that would tell them.
+    """
+    allow_tracing()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
