@@ -66,6 +66,17 @@ class HolderTree:
             return int(self.heap.naming.type_of[vertex])
         return 0
 
+    def type_text(self, path: int) -> str | None:
+        """Return the Go type of what lies at the end of `path`; of the elements, where they name it."""
+        number = self.type_of(path)
+        if not number:
+            return None
+        naming = self.heap.naming
+        kind, label, _ = self.step(path)
+        if kind == "field" and label != INDIRECT and naming.label_text(label).endswith("[*]"):
+            return naming.element_type_name(number)
+        return naming.type_name(number)
+
     def text(self, path: int) -> str:
         """Return the signature: ``main.manager.paths[*].Seen[*]``."""
         parts: list[str] = []

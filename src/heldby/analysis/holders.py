@@ -13,12 +13,11 @@ from typing import Final
 
 from heldby.analysis.answer import Holder
 from heldby.analysis.holder_tree import HolderTree
-from heldby.heap.roots import RootKind, RootTable
-from heldby.units import format_count
+from heldby.analysis.sharing import ways_into
 
 _SMALLEST_SHARE: Final = 0.005
-_MAJORITY: Final = 0.5
-_MAX_OWNERS: Final = 6
+# MAT descends while one child keeps at least this much of its parent.
+_MAJORITY: Final = 0.8
 EVERYTHING_ELSE: Final = "everything else"
 
 
@@ -76,7 +75,10 @@ def _should_split(tree: HolderTree, path: int, large: list[int]) -> bool:
 def describe_rows(tree: HolderTree, rows: list[Row], rest: Row) -> tuple[Holder, ...]:
     """Return the rows as holders, with names, owners and containers."""
     live = max(int(tree.paths.retained[0]), 1)
-    found = [_holder(tree, row, live) for row in rows]
+    roots = {row.path: tree.root_of(row.path) for row in rows}
+    shared = sorted({root for root in roots.values() if tree.root_kind(root) == "object"})
+    ways = ways_into(tree, shared)
+    found = [_holder(tree, row, roots[row.path], ways, live) for row in rows]
     if rest.bytes:
         found.append(
             Holder(
@@ -92,50 +94,18 @@ def describe_rows(tree: HolderTree, rows: list[Row], rest: Row) -> tuple[Holder,
     return tuple(found)
 
 
-def _holder(tree: HolderTree, row: Row, live: int) -> Holder:
-    root = tree.root_of(row.path)
-    type_number = tree.type_of(row.path)
+def _holder(tree: HolderTree, row: Row, root: int, ways: dict[int, tuple[str, ...]], live: int) -> Holder:
+    text = tree.text(row.path).strip()
+    count, objects = int(tree.paths.count[row.path]), int(tree.paths.objects[row.path])
+    elements = text.endswith("[*]") and objects > count
     return Holder(
-        path=tree.text(row.path).strip(),
+        path=text,
         root=tree.root_name(root).strip(),
         root_kind=tree.root_kind(root),
-        type=tree.heap.naming.type_name(type_number) if type_number else None,
-        held_by=_owners(tree, root),
+        type=tree.type_text(row.path),
+        held_by=ways.get(root, ()),
         retained_bytes=row.bytes,
         retained_objects=row.objects,
         share=row.bytes / live,
-        containers=_containers(tree, row.path),
-        objects_at_end=int(tree.paths.count[row.path]),
+        objects_at_end=objects - count if elements else count,
     )
-
-
-def _owners(tree: HolderTree, root: int) -> tuple[str, ...]:
-    """Say who holds a shared object: ``global main.s``, ``412 goroutines in server.(*Server).AcceptLoop``."""
-    kind, _, signature = tree.step(root)
-    if kind != "shared":
-        return ()
-    heap = tree.heap
-    groups = tree.owner_groups[signature]
-    first_root = heap.object_count + 1
-    texts = []
-    for vertex in groups[:_MAX_OWNERS]:
-        if vertex < first_root:
-            texts.append(heap.naming.type_name(int(heap.naming.type_of[vertex])))
-        else:
-            texts.append(_root_text(heap.roots, vertex - first_root))
-    if len(groups) > _MAX_OWNERS:
-        texts.append(f"{len(groups) - _MAX_OWNERS} more")
-    return tuple(texts)
-
-
-def _root_text(roots: RootTable, node: int) -> str:
-    name, kind = roots.name_of(node), RootKind(int(roots.kind[node]))
-    if kind is RootKind.GOROUTINE_GROUP:
-        count = int((roots.group == node).sum())
-        return f"{format_count(count)} goroutine{'s' if count != 1 else ''} in {name}"
-    return f"global {name}" if kind is RootKind.GLOBAL else name
-
-
-def _containers(tree: HolderTree, path: int) -> tuple[str, ...]:
-    """Describe the nearest map or slice on the way to `path`."""
-    return tree.heap.naming.containers(tree, path)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from heldby.binary.dwarf_types import DwarfType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +17,7 @@ class Variables:
         size: bytes; at least 1.
         names: as Go spells them (``main.manager``), or section and offset (``bss+0x1f40``) when nobody knows.
         runtime_owned: variables of package runtime and of what it is made of.
-        types: DWARF types; empty without DWARF, entries None where a variable has none.
+        types: ``uint32[v]``, type numbers, 0 where a variable's type is unknown.
         nameless: which names are made up from the address.
     """
 
@@ -29,7 +25,7 @@ class Variables:
     size: NDArray[np.uint64]
     names: list[str]
     runtime_owned: NDArray[np.bool_]
-    types: list[DwarfType | None]
+    types: NDArray[np.uint32]
     nameless: NDArray[np.bool_]
 
     def __len__(self) -> int:

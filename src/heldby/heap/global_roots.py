@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.binary.dwarf import Dwarf
 from heldby.golang.objects import ObjectTable
 from heldby.golang.runtime import Runtime
-from heldby.golang.types import TypeTable
 from heldby.golang.variables import Variables, is_runtime_name
+from heldby.heap.debug_info import DebugInfo
 from heldby.heap.process import Process
 from heldby.heap.roots import RootBuilder, RootKind
 
@@ -56,14 +55,14 @@ def symbol_variables(process: Process) -> Variables:
         size=size[keep],
         names=names,
         runtime_owned=np.array([is_runtime_name(name) for name in names], np.bool_),
-        types=[],
+        types=np.zeros(len(names), np.uint32),
         nameless=np.zeros(len(names), np.bool_),
     )
 
 
-def dwarf_variables(process: Process, dwarf: Dwarf) -> Variables:
-    """Return the package-level variables that DWARF names, with their types."""
-    table = dwarf.globals
+def debug_variables(process: Process, debug: DebugInfo) -> Variables:
+    """Return the package-level variables that the debug information names, with their types."""
+    table = debug.dwarf.globals
     start = table.addresses + np.uint64(process.load_bias)
     wanted = np.zeros(start.size, np.bool_)
     for module in process.runtime.modules:
@@ -77,7 +76,7 @@ def dwarf_variables(process: Process, dwarf: Dwarf) -> Variables:
         size=np.maximum(table.sizes[keep], 1).astype(np.uint64),
         names=names,
         runtime_owned=np.array([is_runtime_name(name) for name in names], np.bool_),
-        types=[table.type(int(row)) for row in keep],
+        types=np.array([debug.global_type(int(row)) for row in keep], np.uint32),
         nameless=np.zeros(len(names), np.bool_),
     )
 
@@ -102,13 +101,12 @@ def with_nameless(
     start = np.concatenate((known.start, extra))
     order = np.argsort(start, kind="stable")
     names = [*known.names, *(nameless_name(runtime, addr) for addr in extra.tolist())]
-    types = [*known.types, *([None] * extra.size)] if known.types else []
     return Variables(
         start=start[order],
         size=np.concatenate((known.size, np.full(extra.size, 8, np.uint64)))[order],
         names=[names[i] for i in order],
         runtime_owned=np.concatenate((known.runtime_owned, owned))[order],
-        types=[types[i] for i in order] if types else [],
+        types=np.concatenate((known.types, np.zeros(extra.size, np.uint32)))[order],
         nameless=np.concatenate((known.nameless, np.ones(extra.size, np.bool_)))[order],
     )
 
@@ -116,7 +114,6 @@ def with_nameless(
 def add_global_roots(
     builder: RootBuilder,
     objects: ObjectTable,
-    types: TypeTable,
     variables: Variables,
     addrs: U64,
     values: U64,
@@ -137,16 +134,11 @@ def add_global_roots(
         deferred=deferred,
         item=used.astype(np.int64),
     )
-    numbers = np.zeros(used.size, np.uint32)
-    if variables.types:
-        for at, row in enumerate(used.tolist()):
-            known = variables.types[row]
-            numbers[at] = types.from_dwarf(known) if known is not None else 0
     builder.add_slots(
         (first + position).astype(np.uint32),
         targets,
         addrs,
         np.full(addrs.size, builder.label(""), np.uint32),
         word=((addrs - variables.start[rows]) >> np.uint64(3)).astype(np.uint32),
-        type_number=numbers[position],
+        type_number=variables.types[rows],
     )

@@ -7,13 +7,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.binary.dwarf import Dwarf
 from heldby.golang.functions import FunctionTable
 from heldby.golang.goroutines import Goroutines
 from heldby.golang.objects import ObjectTable
 from heldby.golang.stacks import RootKind as StackRootKind
 from heldby.golang.stacks import Stacks
-from heldby.golang.types import TypeTable
+from heldby.heap.debug_info import DebugInfo
 from heldby.heap.roots import RootBuilder, RootKind
 
 _NO_SLOT: Final = np.int64(np.iinfo(np.int64).min)
@@ -31,13 +30,11 @@ def add_goroutine_roots(
     functions: FunctionTable,
     goroutines: Goroutines,
     stacks: Stacks,
-    types: TypeTable,
-    dwarf: Dwarf | None,
-    load_bias: int,
+    debug: DebugInfo | None,
 ) -> None:
     """Add the groups, the goroutines that hold something, and what they hold.
 
-    Labels are ``function.variable`` with DWARF, the function otherwise. Python work is done once for each
+    Labels are ``function.variable`` with debug information, the function otherwise. Python work is done once for each
     distinct place in the code, never for each goroutine.
     """
     roots = stacks.roots
@@ -57,7 +54,7 @@ def add_goroutine_roots(
         deferred=system[group_of],
         item=used.astype(np.int64),
     )
-    namer = _Namer(functions, types, dwarf, load_bias)
+    namer = _Namer(functions, debug)
     label, word, type_number = _places(builder, namer, stacks, real)
     builder.add_slots(
         (first + node_of).astype(np.uint32),
@@ -109,31 +106,19 @@ def _places(
 
 
 class _Namer:
-    """Names a frame slot: ``main.handle.request`` with DWARF, ``main.handle`` without."""
+    """Names a frame slot: ``main.handle.request`` with debug information, ``main.handle`` without."""
 
-    def __init__(
-        self, functions: FunctionTable, types: TypeTable, dwarf: Dwarf | None, load_bias: int
-    ) -> None:
+    def __init__(self, functions: FunctionTable, debug: DebugInfo | None) -> None:
         self._functions = functions
-        self._types = types
-        self._dwarf = dwarf
-        self._load_bias = load_bias
+        self._debug = debug
 
     def __call__(self, function: int, pc: int, below: int) -> tuple[str, int, int]:
         """Return the name, the word within the variable and the variable's type number (0 for unknown)."""
-        name = self._functions.name(function) if function >= 0 else "unknown function"
-        if self._dwarf is None or function < 0:
+        if function < 0:
+            return "unknown function", 0, 0
+        name = self._functions.name(function)
+        if self._debug is None:
             return name, 0, 0
-        found = self._dwarf.functions.at(self._functions.entry(function) - self._load_bias)
-        if found is None:
-            return name, 0, 0
-        static_pc = pc - 1 - self._load_bias
-        for variable in found.variables:
-            for piece in variable.pieces_at(static_pc):
-                known = variable.type
-                size = piece.size or (known.size if known else None) or 8
-                if piece.frame_offset <= below < piece.frame_offset + size:
-                    word = (piece.offset + below - piece.frame_offset) // 8
-                    number = self._types.from_dwarf(known) if known else 0
-                    return f"{name}.{variable.name.lstrip('&')}", word, number
-        return name, 0, 0
+        # pc is where the frame goes on: the call before it is where its variables are described.
+        found = self._debug.frame_variable(self._functions.entry(function), pc - 1, below)
+        return (f"{name}.{found.name}", found.word, found.type_number) if found else (name, 0, 0)

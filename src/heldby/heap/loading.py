@@ -6,9 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from heldby.binary.dwarf import Dwarf
-from heldby.errors import HeldbyError
 from heldby.golang.functions import FunctionTable
 from heldby.golang.goroutine_list import find_goroutines
 from heldby.golang.goroutines import Goroutines, read_goroutines
@@ -23,9 +22,10 @@ from heldby.golang.types import TypeTable
 from heldby.golang.variables import Variables
 from heldby.graph.deferral import defer_ways
 from heldby.heap.assembly import assemble_graph
+from heldby.heap.debug_info import DebugInfo, read_debug_info
 from heldby.heap.global_roots import (
     add_global_roots,
-    dwarf_variables,
+    debug_variables,
     scanned_words,
     symbol_variables,
     with_nameless,
@@ -54,7 +54,6 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
     caveats: list[str] = []
     with progress.phase("finding the Go runtime"):
         process = assemble_process(core, exe=exe)
-        dwarf = _dwarf(process, caveats)
     with progress.phase("reading spans and objects"):
         spans = read_spans(process.runtime)
         objects = read_objects(process.runtime, spans)
@@ -64,15 +63,16 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
         specials = read_specials(runtime, objects)
     with progress.phase("reading roots"):
         types = TypeTable.read(runtime)
+        debug = read_debug_info(process, types, caveats)
         builder = RootBuilder.empty()
         addrs, values, missing = scanned_words(runtime)
-        variables = _variables(process, dwarf, addrs[values != 0])
-        add_global_roots(builder, objects, types, variables, addrs, values)
+        variables = _variables(process, debug, addrs[values != 0])
+        add_global_roots(builder, objects, variables, addrs, values)
         add_special_roots(builder, runtime, objects, references, specials)
         functions = FunctionTable(runtime)
         goroutines = read_goroutines(runtime, find_goroutines(runtime, objects))
         stacks = read_stacks(runtime, functions, goroutines, core.threads)
-        add_goroutine_roots(builder, objects, functions, goroutines, stacks, types, dwarf, process.load_bias)
+        add_goroutine_roots(builder, objects, functions, goroutines, stacks, debug)
         roots = builder.build()
     with progress.phase("joining objects and roots"):
         graph, words = assemble_graph(references, roots)
@@ -80,7 +80,15 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
             references, offsets=graph.offsets[: len(objects) + 2], targets=graph.targets, words=words
         )
     with progress.phase("typing objects"):
-        object_types = type_objects(runtime, types, objects, references, root_slots(roots))
+        object_types = type_objects(
+            runtime,
+            types,
+            objects,
+            references,
+            functions,
+            root_slots(roots),
+            debug.captures if debug is not None else lambda _entry: (),
+        )
         naming = Naming(objects, references, roots, object_types)
     with progress.phase("setting the runtime's own ways aside"):
         internal = np.zeros(graph.node_count, np.uint8)
@@ -113,16 +121,6 @@ def _alive(runtime: Runtime, goroutines: Goroutines) -> int | None:
     return int((~np.isin(goroutines.status, gone)).sum())
 
 
-def _dwarf(process: Process, caveats: list[str]) -> Dwarf | None:
-    if not process.executable.has_dwarf:
-        return None
-    try:
-        return Dwarf(process.executable)
-    except HeldbyError as error:
-        caveats.append(f"the debug information cannot be read: {error.message}")
-        return None
-
-
-def _variables(process: Process, dwarf: Dwarf | None, addrs: np.ndarray) -> Variables:
-    known = dwarf_variables(process, dwarf) if dwarf is not None else symbol_variables(process)
+def _variables(process: Process, debug: DebugInfo | None, addrs: NDArray[np.uint64]) -> Variables:
+    known = debug_variables(process, debug) if debug is not None else symbol_variables(process)
     return with_nameless(process.runtime, known, addrs, np.zeros(addrs.size, np.bool_))

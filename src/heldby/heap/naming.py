@@ -52,6 +52,12 @@ class Naming:
             return describe(self.types.layouts.types, 0, size=number & ~int(_UNKNOWN))
         return describe(self.types.layouts.types, number)
 
+    def element_type_name(self, number: int) -> str:
+        """Return what one element of such an object is called: ``string`` for the backing array of strings."""
+        if number & int(_UNKNOWN) or not number & 1:
+            return self.type_name(number)
+        return self.types.layouts.types.display_name(number >> 1)
+
     def label_text(self, label: int) -> str:
         """Return the text of a label: ``.paths``, ``[*].name``."""
         return self.types.layouts.labels.texts[label]
@@ -103,10 +109,6 @@ class Naming:
         types = self.types.layouts.types
         numbers = [number for name in _INTERNAL for number in types.named(name)]
         return np.isin(self.types.number, np.array(numbers, np.uint32))
-
-    def containers(self, tree: object, path: int) -> tuple[str, ...]:  # noqa: ARG002
-        """Describe the containers on a path."""
-        return ()
 
 
 def root_slots(roots: RootTable) -> RootSlots:
