@@ -30,37 +30,18 @@ from heldby.binary.amd64_opcodes import (
 from heldby.binary.code_constants import (
     ADDRESS,
     ADDRESS_TAKEN,
-    CONFLICT,
     JOINS,
-    FRESH,
     LOADED,
     NIL,
-    RELATION_HOLDS,
     RELATION_IS,
-    RELATION_POINTS_TO,
-    RELATION_RECEIVER,
-    RELATION_RECEIVER_ADDRESS,
-    RELATION_SLICE_OF,
     RESULT_IS,
-    RESULT_POINTS_TO,
     RESULT_SLICE_OF,
-    ROLE_ALLOCATE,
     ROLE_BARRIER,
-    ROLE_COPY_SLICE,
-    ROLE_GROW_SLICE,
-    ROLE_MAKE,
-    ROLE_MAKE_SLICE,
-    ROLE_MAKE_SMALL,
-    ROLE_MAP,
-    ROLE_METHOD,
-    ROLE_MOVE,
-    ROLE_NEW,
-    ROLE_OTHER,
-    ROLE_STORE_POINTER,
     SPILL_WORDS,
     STORE,
     UNKNOWN,
 )
+from heldby.binary.code_kernels import arrive, call, find_function, forget, jump_to, note_return, tell
 from heldby.jit import kernel
 
 _AX, _CX, _DX, _BX, _SP, _SI, _DI = 0, 1, 2, 3, 4, 6, 7
@@ -87,7 +68,8 @@ def scan_amd64(
     """Scan `code`; return ``(references, evidence rows, undecodable bytes)``.
 
     Args:
-        code: ``uint8[n]`` at address `base` (int64).
+        code: ``uint8[n]``.
+        base: its address (int64).
         entries: ``int64[functions]``, function entries, ascending and distinct; may be empty.
         roles: ``int64[functions]``, their ``ROLE_*``.
         results: ``int64[functions, 2]``: what is known of the first result: kind, value.
@@ -109,7 +91,6 @@ def scan_amd64(
     bad = 0
     current = -1
     generation = 0
-    fresh = 0
     limit = size
     changed = True
     alive = True
@@ -123,26 +104,13 @@ def scan_amd64(
             changed = False
             generation += 1
             alive = True
-            for r in range(16):
-                kinds[r] = UNKNOWN
+            forget(kinds)
             limit = size
             if current + 1 < entries.shape[0] and entries[current + 1] - base < size:
                 limit = entries[current + 1] - base
         slot = position & (JOINS - 1)
         if joins[slot, 0] == here:
-            for r in range(16):
-                if not alive:
-                    kinds[r] = joins[slot, 1 + r]
-                    values[r] = joins[slot, 17 + r]
-                elif kinds[r] != joins[slot, 1 + r] or values[r] != joins[slot, 17 + r]:
-                    # append joins the old array with the grown one, and nil goes with every pointer.
-                    other = joins[slot, 1 + r]
-                    if other == RESULT_SLICE_OF or (kinds[r] == NIL and other >= RESULT_IS):
-                        kinds[r] = other
-                        values[r] = joins[slot, 17 + r]
-                    elif kinds[r] != RESULT_SLICE_OF and not (other == NIL and kinds[r] >= RESULT_IS):
-                        kinds[r] = UNKNOWN
-            joins[slot, 0] = 0
+            arrive(joins, slot, alive, kinds, values)
             alive = True
         start = position
         # Prefixes.
@@ -311,16 +279,8 @@ def scan_amd64(
                     spills[word, 0] = generation
                     spills[word, 1] = kinds[reg]
                     spills[word, 2] = values[reg]
-                elif (
-                    in_data
-                    and kinds[reg] >= RESULT_IS
-                    and kinds[reg] <= RESULT_SLICE_OF
-                    and told < evidence.shape[0]
-                ):
-                    evidence[told, 0] = target
-                    evidence[told, 1] = kinds[reg] - RESULT_IS + RELATION_IS
-                    evidence[told, 2] = values[reg]
-                    told += 1
+                elif in_data and kinds[reg] >= RESULT_IS and kinds[reg] <= RESULT_SLICE_OF:
+                    told = tell(evidence, told, target, kinds[reg] - RESULT_IS + RELATION_IS, values[reg])
                 continue
             if opcode == 0x8B and wide:
                 kind, value = np.int64(UNKNOWN), np.int64(0)
@@ -346,8 +306,7 @@ def scan_amd64(
                 spills[word, 1] = UNKNOWN
             if vector and which == 2 and opcode >= 0xF0:
                 kinds[rm] = UNKNOWN
-                for r in range(16):
-                    kinds[r] = UNKNOWN
+                forget(kinds)
             if which == 0 and (opcode == 0xF6 or opcode == 0xF7) and reg & 7 > 3:
                 kinds[_AX] = UNKNOWN
                 kinds[_DX] = UNKNOWN
@@ -373,15 +332,8 @@ def scan_amd64(
             kinds[(opcode & 7) | ((rex & 1) << 3)] = UNKNOWN
         if which == 0 and opcode == 0x31 and mod == 3 and rm == reg:
             kinds[rm] = NIL
-        if which == 0 and opcode == 0xC3 and current >= 0 and kinds[_AX] != NIL:
-            kind = kinds[_AX]
-            if kind < RESULT_IS or kind > RESULT_SLICE_OF:
-                learnt[current, 0] = CONFLICT
-            elif learnt[current, 0] == UNKNOWN:
-                learnt[current, 0] = kind
-                learnt[current, 1] = values[_AX]
-            elif learnt[current, 0] != kind or learnt[current, 1] != values[_AX]:
-                learnt[current, 0] = CONFLICT
+        if which == 0 and opcode == 0xC3 and current >= 0:
+            note_return(learnt, current, kinds[_AX], values[_AX])
         jump = which == 0 and (opcode == 0xE9 or opcode == 0xEB or opcode == 0xC3 or opcode == 0xCC)
         jump = jump or (which == 1 and opcode == 0x0B and mod < 0)
         jump = jump or (which == 0 and opcode == 0xFF and (reg & 7 == 4) and mod >= 0)
@@ -400,23 +352,14 @@ def scan_amd64(
             to = position + distance
             if distance >= 0 and to < limit:
                 slot = to & (JOINS - 1)
-                same = joins[slot, 0] == base + to
-                joins[slot, 0] = base + to
-                for r in range(16):
-                    if not same:
-                        joins[slot, 1 + r] = kinds[r]
-                        joins[slot, 17 + r] = values[r]
-                    elif joins[slot, 1 + r] != kinds[r] or joins[slot, 17 + r] != values[r]:
-                        joins[slot, 1 + r] = UNKNOWN
+                jump_to(joins, slot, base + to, kinds, values)
         if jump:
             # What follows is padding, or is reached by jumps: the next known one says what it knows.
             alive = False
-            for r in range(16):
-                kinds[r] = UNKNOWN
+            forget(kinds)
             continue
         if which == 0 and opcode == 0xFF and (reg & 7 == 2):
-            for r in range(16):
-                kinds[r] = UNKNOWN
+            forget(kinds)
             continue
         if which != 0 or opcode != 0xE8:
             continue
@@ -428,76 +371,17 @@ def scan_amd64(
             | np.int64(code[position - 1]) << 24
         )
         callee = ((callee ^ 0x80000000) - 0x80000000) + base + position
-        first, last = 0, entries.shape[0]
-        while first < last:
-            middle = (first + last) >> 1
-            if entries[middle] < callee:
-                first = middle + 1
-            else:
-                last = middle
+        function = find_function(entries, callee)
         role = np.int64(0)
         known = np.int64(UNKNOWN)
-        if first < entries.shape[0] and entries[first] == callee:
-            role = roles[first]
-            known = results[first, 0]
+        known_value = np.int64(0)
+        if function >= 0:
+            role, known, known_value = roles[function], results[function, 0], results[function, 1]
         if role == ROLE_BARRIER:
             kinds[11] = UNKNOWN
             continue
-        about = np.int64(0)
-        relation = np.int64(0)
-        meaning = values[_AX]
-        if role == ROLE_MAP and kinds[_AX] == ADDRESS:
-            if kinds[_BX] == LOADED:
-                about, relation = values[_BX], np.int64(RELATION_IS)
-            elif kinds[_BX] == RESULT_POINTS_TO and state[0] == 0:
-                state[0] = values[_BX]
-            elif kinds[_BX] == FRESH:
-                for w in range(SPILL_WORDS):
-                    if spills[w, 0] == generation and spills[w, 1] == FRESH and spills[w, 2] == values[_BX]:
-                        spills[w, 1] = RESULT_IS
-                        spills[w, 2] = values[_AX]
-        elif role == ROLE_STORE_POINTER and kinds[_AX] == ADDRESS:
-            if kinds[_BX] == RESULT_POINTS_TO:
-                about, relation, meaning = values[_AX], np.int64(RELATION_POINTS_TO), values[_BX]
-            elif kinds[_CX] == RESULT_POINTS_TO:
-                about, relation, meaning = values[_AX], np.int64(RELATION_POINTS_TO), values[_CX]
-        elif role == ROLE_MOVE and kinds[_AX] == ADDRESS:
-            if kinds[_BX] == ADDRESS:
-                about, relation = values[_BX], np.int64(RELATION_HOLDS)
-            elif kinds[_CX] == ADDRESS:
-                about, relation = values[_CX], np.int64(RELATION_HOLDS)
-        elif role == ROLE_COPY_SLICE and kinds[_AX] == ADDRESS and kinds[_BX] == LOADED:
-            about, relation = values[_BX], np.int64(RELATION_SLICE_OF)
-        elif role == ROLE_GROW_SLICE and kinds[_SI] == ADDRESS and kinds[_AX] == LOADED:
-            about, relation, meaning = values[_AX], np.int64(RELATION_SLICE_OF), values[_SI]
-        elif role == ROLE_METHOD and kinds[_AX] == LOADED:
-            about, relation, meaning = values[_AX], np.int64(RELATION_RECEIVER), callee
-        elif role == ROLE_METHOD and kinds[_AX] == ADDRESS:
-            about, relation, meaning = values[_AX], np.int64(RELATION_RECEIVER_ADDRESS), callee
-        if relation and about >= low and about < high and told < evidence.shape[0]:
-            evidence[told, 0] = about
-            evidence[told, 1] = relation
-            evidence[told, 2] = meaning
-            told += 1
-        kind = np.int64(UNKNOWN)
-        value = values[_AX]
-        if role == ROLE_NEW and kinds[_AX] == ADDRESS:
-            kind = np.int64(RESULT_POINTS_TO)
-        elif role == ROLE_MAKE and kinds[_AX] == ADDRESS:
-            kind = np.int64(RESULT_IS)
-        elif role == ROLE_MAKE_SLICE and kinds[_AX] == ADDRESS:
-            kind = np.int64(RESULT_SLICE_OF)
-        elif role == ROLE_ALLOCATE and kinds[_BX] == ADDRESS:
-            kind, value = np.int64(RESULT_POINTS_TO), values[_BX]
-        elif role == ROLE_GROW_SLICE and kinds[_SI] == ADDRESS:
-            kind, value = np.int64(RESULT_SLICE_OF), values[_SI]
-        elif (role == ROLE_OTHER or role == ROLE_METHOD) and known > UNKNOWN:
-            kind, value = known, results[first, 1]
-        if role == ROLE_MAKE_SMALL or (kind == RESULT_POINTS_TO and value == state[0]):
-            fresh += 1
-            kind, value = np.int64(FRESH), np.int64(fresh)
-        for r in range(16):
-            kinds[r] = UNKNOWN
-        kinds[_AX] = kind
-        values[_AX] = value
+        told = call(
+            callee, role, known, known_value, state, data, kinds, values, _AX, _BX, _CX, _SI, spills,
+            generation, here, evidence, told,
+        )  # fmt: skip
     return found, told, bad

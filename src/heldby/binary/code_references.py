@@ -181,12 +181,12 @@ def scan_code(
     evidence = np.empty((code.size // 4 + 8, 3), np.int64)
     results = np.zeros((entries.size, 2), np.int64)
     state = np.zeros(1, np.int64)
-    scan, extra = _scanner(machine)
+    scan, registers, extra = _scanner(machine)
     for _ in range(cc.PASSES if entries.size else 1):
         learnt = np.zeros((entries.size, 2), np.int64)
         work = (
-            *(np.zeros(32, np.int64), np.zeros(32, np.int64)),
-            *(np.zeros((cc.JOINS, 65), np.int64), np.zeros((cc.SPILL_WORDS, 3), np.int64)),
+            *(np.zeros(registers, np.int64), np.zeros(registers, np.int64)),
+            *(np.zeros((cc.JOINS, 1 + 2 * registers), np.int64), np.zeros((cc.SPILL_WORDS, 3), np.int64)),
         )
         found, told, bad = scan(
             *(code, address, entries, roles, results, learnt, state),
@@ -196,12 +196,17 @@ def scan_code(
     return CodeFacts(_sorted(references[: int(found)]), _counted(evidence[: int(told)]), int(bad))
 
 
-def _scanner(machine: str) -> tuple[Callable[..., tuple[int, int, int]], tuple[NDArray[np.uint8], ...]]:
+def _scanner(machine: str) -> tuple[Callable[..., tuple[int, int, int]], int, tuple[NDArray[np.uint8], ...]]:
+    """Return the kernel of a machine, its number of registers, and what else it wants."""
     if machine == "amd64":
         from heldby.binary.amd64_code_kernels import scan_amd64
         from heldby.binary.amd64_opcodes import opcode_table
 
-        return scan_amd64, (opcode_table(),)
+        return scan_amd64, 16, (opcode_table(),)
+    if machine == "arm64":
+        from heldby.binary.arm64_code_kernels import scan_arm64
+
+        return scan_arm64, 32, ()
     raise Unsupported(
         f"code for {machine} cannot be scanned",
         cause="only amd64 and arm64 are read",
