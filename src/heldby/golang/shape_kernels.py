@@ -32,6 +32,7 @@ from heldby.golang.typing_kernels import (
     in_text,
     interface_fits,
     pointer_bits,
+    word_at,
     zero_between,
 )
 from heldby.jit import ONE, ZERO, kernel, u64
@@ -110,58 +111,79 @@ def match_shapes(
     to have the type that they must have, interface words, functions), plus 1 if all padding is zero. `low`
     and `high` bound the program's own functions, variables and constants.
     """
-    directory, tables, words = pages.directory, pages.tables, pages.words
+    heap_addr = heap.addr
+    heap_base = heap.base
+    heap_bitmap = heap.bitmap
+    heap_elemsize = heap.elemsize
+    heap_flags = heap.flags
+    heap_offsets = heap.offsets
+    heap_span = heap.span
+    heap_targets = heap.targets
+    heap_words = heap.words
+    types_mask = types.mask
+    types_prefix = types.prefix
+    types_size = types.size
+    types_slot_aux = types.slot_aux
+    types_slot_kind = types.slot_kind
+    types_slot_target = types.slot_target
+    types_start = types.start
+    types_tile = types.tile
+    types_tile_count = types.tile_count
+    checks_never = checks.never
+    checks_padding = checks.padding
+    checks_start = checks.start
+    checks_word = checks.word
     for i in range(u64(pair_object.size)):
         o = u64(pair_object[i])
         own, is_array = u64(pair_type[i]) >> ONE, u64(pair_type[i]) & ONE
         score[i] = IMPOSSIBLE
-        start = types.start[own]
-        size = types.size[own]
-        elemsize = heap.elemsize[u64(heap.span[o])]
+        start = types_start[own]
+        size = types_size[own]
+        elemsize = heap_elemsize[u64(heap_span[o])]
         if start < 0 or size == ZERO or size > elemsize:
             continue
-        tile, prefix = size >> u64(3), types.prefix[own]
+        tile, prefix = size >> u64(3), types_prefix[own]
         count = elemsize // size if is_array else ONE
-        e, stop = u64(heap.offsets[o]), u64(heap.offsets[o + ONE])
+        e, stop = u64(heap_offsets[o]), u64(heap_offsets[o + ONE])
         points = 0
         good = True
         clean = 1
-        base = heap.addr[o]
+        base = heap_addr[o]
         if is_array == ZERO and not zero_between(pages, base + ((size + u64(7)) & ~u64(7)), base + elemsize):
             continue
         for k in range(count):
             if not good:
                 break
-            for b in range(u64(checks.start[own]), u64(checks.start[own + ONE])):
-                word = load64(directory, tables, words, base + ((k * tile + u64(checks.word[b])) << u64(3)))
-                if word & checks.never[b]:
+            for b in range(u64(checks_start[own]), u64(checks_start[own + ONE])):
+                word = word_at(pages, base + ((k * tile + u64(checks_word[b])) << u64(3)))
+                if word & checks_never[b]:
                     good = False
                     break
-                if word & checks.padding[b]:
+                if word & checks_padding[b]:
                     clean = 0
             for p in range(prefix):
                 if not good:
                     break
-                kind = types.slot_kind[u64(start) + p]
+                kind = types_slot_kind[u64(start) + p]
                 if kind == NOTHING:
                     continue
                 w = k * tile + p
                 at = base + (w << u64(3))
-                value = load64(directory, tables, words, at)
-                while e < stop and u64(heap.words[e]) < w:
+                value = word_at(pages, at)
+                while e < stop and u64(heap_words[e]) < w:
                     e += ONE
-                t = u64(heap.targets[e]) if e < stop and u64(heap.words[e]) == w else ZERO
-                after = load64(directory, tables, words, at + u64(8))
-                new = u64(types.slot_target[u64(start) + p])
+                t = u64(heap_targets[e]) if e < stop and u64(heap_words[e]) == w else ZERO
+                after = word_at(pages, at + u64(8))
+                new = u64(types_slot_target[u64(start) + p])
                 n = ONE
                 if kind == STRING:
                     new, n = u64(STRING_DATA), after
                     good = (value != ZERO or n == ZERO) and n < u64(_MAX_LENGTH)
                 elif kind == SLICE:
-                    n = load64(directory, tables, words, at + u64(16))
+                    n = word_at(pages, at + u64(16))
                     good = after <= n and n < u64(_MAX_LENGTH) and (value != ZERO or n == ZERO)
                 elif kind == INTERFACE:
-                    before = load64(directory, tables, words, at - u64(8))
+                    before = word_at(pages, at - u64(8))
                     if before:
                         good = interface_fits(dynamic, before, new)
                         if good and value:
@@ -176,44 +198,44 @@ def match_shapes(
                     good = value >= u64(4096)
                     if kind == FUNC:
                         good = value >= low and value < high and (value & u64(7)) == ZERO
-                        pc = load64(directory, tables, words, value)
+                        pc = word_at(pages, value)
                         good = good and (pc == ZERO or in_text(dynamic, pc))
                     continue
                 if kind == TRIE_NODE:
                     known = u64(object_type[t]) >> ONE
-                    if known == new or known == u64(types.slot_aux[u64(start) + p]):
+                    if known == new or known == u64(types_slot_aux[u64(start) + p]):
                         points += 2
                     elif known and evidence[t] > BY_CHOICE:
                         good = False
                     continue
                 if kind == DIRECTORY:
                     if after:
-                        new = u64(types.slot_aux[u64(start) + p])
+                        new = u64(types_slot_aux[u64(start) + p])
                         n = after
                 if kind == SLICE and n == ZERO:
                     good = False
                 if new == ZERO:
                     continue
-                if types.tile_count[new] != ONE:
-                    n *= types.tile_count[new]
-                    new = u64(types.tile[new])
-                flags = heap.flags[u64(heap.span[t])]
+                if types_tile_count[new] != ONE:
+                    n *= types_tile_count[new]
+                    new = u64(types_tile[new])
+                flags = heap_flags[u64(heap_span[t])]
                 lead = u64(8) if flags & SPAN_HEADER else ZERO
-                distance = value - heap.addr[t] - lead
-                room = heap.elemsize[u64(heap.span[t])] - lead
-                want = types.size[new]
-                if value < heap.addr[t] + lead or distance >= room:
+                distance = value - heap_addr[t] - lead
+                room = heap_elemsize[u64(heap_span[t])] - lead
+                want = types_size[new]
+                if value < heap_addr[t] + lead or distance >= room:
                     good = kind in (SLICE, STRING) and n == ZERO
                     continue
                 if kind == FUNC:
-                    pc = load64(directory, tables, words, value & ~u64(7))
+                    pc = word_at(pages, value & ~u64(7))
                     good = distance == ZERO and in_text(dynamic, pc)
                     points += 1
                     continue
                 if want and n > (room - distance) // want:
                     good = False
                     continue
-                if want and (flags & SPAN_NOSCAN) and types.prefix[new] and new != own:
+                if want and (flags & SPAN_NOSCAN) and types_prefix[new] and new != own:
                     # A channel of pointer-free values is pointer-free memory itself.
                     if u64(object_type[t]) >> ONE != new:
                         good = False
@@ -229,18 +251,18 @@ def match_shapes(
                     if kind in (ARRAY_OF, DIRECTORY):
                         points += 2
                 elif known == ZERO:
-                    mask, step = types.mask[new], want >> u64(3)
-                    span = u64(heap.span[t])
-                    if distance == ZERO and heap.bitmap[span] and step and step < u64(64):
+                    mask, step = types_mask[new], want >> u64(3)
+                    span = u64(heap_span[t])
+                    if distance == ZERO and heap_bitmap[span] and step and step < u64(64):
                         bits = pointer_bits(
-                            pages, heap.bitmap[span], heap.base[span], heap.addr[t], heap.elemsize[span]
+                            pages, heap_bitmap[span], heap_base[span], heap_addr[t], heap_elemsize[span]
                         )
                         good = (bits & ((ONE << step) - ONE)) == mask
                 elif kind in (ARRAY_OF, DIRECTORY):
                     good = False
                 elif distance == ZERO and evidence[t] >= BY_INTERIOR and known != u64(TINY_BLOCK):
                     # A pointer to a first field leads to a larger type; one to a smaller type contradicts.
-                    small = want == ONE and types.size[known] == ONE
-                    good = small or types.size[known] > want
+                    small = want == ONE and types_size[known] == ONE
+                    good = small or types_size[known] > want
         if good:
             score[i] = points * POINT + clean

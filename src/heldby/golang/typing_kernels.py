@@ -130,7 +130,7 @@ class TypingState(NamedTuple):
     strange: NDArray[np.uint64]
 
 
-@inline_kernel
+@kernel
 def dynamic_type(dynamic, word):
     """Return the type that an interface's first word names, 0 for none."""
     if word & u64(7):
@@ -150,7 +150,7 @@ def dynamic_type(dynamic, word):
     return u64(0)
 
 
-@inline_kernel
+@kernel
 def interface_fits(dynamic, word, demanded):
     """Tell whether `word` can start a value of interface type `demanded` (0: any empty interface)."""
     for r in range(u64(dynamic.low.size)):
@@ -160,7 +160,7 @@ def interface_fits(dynamic, word, demanded):
     return dynamic_type(dynamic, word) != ZERO
 
 
-@inline_kernel
+@kernel
 def in_text(dynamic, pc):
     """Tell whether `pc` lies in the program's functions."""
     for r in range(u64(dynamic.text_low.size)):
@@ -169,7 +169,7 @@ def in_text(dynamic, pc):
     return False
 
 
-@inline_kernel
+@kernel
 def zero_between(pages, low, high):
     """Tell whether all words of ``[low, high)`` are zero; both are multiples of 8."""
     while low < high:
@@ -177,6 +177,12 @@ def zero_between(pages, low, high):
             return False
         low += u64(8)
     return True
+
+
+@kernel
+def word_at(pages, addr):
+    """Return the aligned 64-bit word at `addr`, as `load64`; called, not inlined: these kernels are large."""
+    return load64(pages.directory, pages.tables, pages.words, addr)
 
 
 @inline_kernel
@@ -187,7 +193,7 @@ def slot_bytes(classes, size):
     return (size + u64(8191)) & ~u64(8191)
 
 
-@inline_kernel
+@kernel
 def pointer_bits(pages, bitmap, base, addr, elemsize):
     """Return the collector's pointer bits of a slot of at most 512 bytes."""
     first = (addr - base) >> u64(3)
@@ -200,7 +206,7 @@ def pointer_bits(pages, bitmap, base, addr, elemsize):
     return low if count >= u64(64) else low & ((ONE << count) - ONE)
 
 
-@inline_kernel
+@kernel
 def tiles(bits, mask, step, room):
     """Tell whether `bits` is `mask` repeated every `step` words, at least once, and nothing after."""
     made = u64(0)
@@ -223,39 +229,70 @@ def propagate(pages, heap, types, dynamic, state, count):
     strange interface words were recorded. Each object changes only to stronger evidence, or to a larger type
     on equal evidence: it ends.
     """
-    directory, tables, words = pages.directory, pages.tables, pages.words
-    objects = u64(heap.addr.size)
+    heap_addr = heap.addr
+    heap_base = heap.base
+    heap_bitmap = heap.bitmap
+    heap_classes = heap.classes
+    heap_elemsize = heap.elemsize
+    heap_flags = heap.flags
+    heap_offsets = heap.offsets
+    heap_root_addr = heap.root_addr
+    heap_root_target = heap.root_target
+    heap_root_type = heap.root_type
+    heap_root_word = heap.root_word
+    heap_span = heap.span
+    heap_targets = heap.targets
+    heap_words = heap.words
+    types_direct = types.direct
+    types_kind = types.kind
+    types_mask = types.mask
+    types_prefix = types.prefix
+    types_size = types.size
+    types_slot_aux = types.slot_aux
+    types_slot_kind = types.slot_kind
+    types_slot_target = types.slot_target
+    types_start = types.start
+    types_tile = types.tile
+    types_tile_count = types.tile_count
+    state_deferred = state.deferred
+    state_evidence = state.evidence
+    state_needed = state.needed
+    state_queued = state.queued
+    state_stack = state.stack
+    state_strange = state.strange
+    state_type = state.type
+    objects = u64(heap_addr.size)
     deferred, strange = ZERO, ZERO
     sp = u64(count)
     while sp > ZERO:
         sp -= ONE
-        o = u64(state.stack[sp])
-        state.queued[o] = 0
+        o = u64(state_stack[sp])
+        state_queued[o] = 0
         header = ZERO
         is_array = ZERO
         if o < objects:
-            known = u64(state.type[o])
+            known = u64(state_type[o])
             own = known >> ONE
             is_array = known & ONE
-            evidence = state.evidence[o]
-            e, stop = u64(heap.offsets[o]), u64(heap.offsets[o + ONE])
-            source_span = u64(heap.span[o])
-            if heap.flags[source_span] & SPAN_HEADER:
+            evidence = state_evidence[o]
+            e, stop = u64(heap_offsets[o]), u64(heap_offsets[o + ONE])
+            source_span = u64(heap_span[o])
+            if heap_flags[source_span] & SPAN_HEADER:
                 header = ONE
-            start_addr = heap.addr[o]
+            start_addr = heap_addr[o]
         else:
-            own = u64(heap.root_type[o - objects])
+            own = u64(heap_root_type[o - objects])
             evidence = BY_RUNTIME
             e, stop = ZERO, ONE
             source_span = ZERO
-            start_addr = heap.root_addr[o - objects]
+            start_addr = heap_root_addr[o - objects]
         first = np.int64(0)
         if own:
-            first = types.start[own]
+            first = types_start[own]
             if first < 0:
-                state.needed[own] = 1
-                state.queued[o] = 2
-                state.deferred[deferred] = np.uint32(o)
+                state_needed[own] = 1
+                state_queued[o] = 2
+                state_deferred[deferred] = np.uint32(o)
                 deferred += ONE
                 continue
         elif evidence == NO_EVIDENCE or o >= objects:
@@ -264,15 +301,15 @@ def propagate(pages, heap, types, dynamic, state, count):
             evidence = BY_INTERIOR
         elif evidence == BY_CHOICE:
             evidence = BY_SHAPE
-        tile = types.size[own] >> u64(3)
-        prefix = types.prefix[own]
+        tile = types_size[own] >> u64(3)
+        prefix = types_prefix[own]
         program = u64(first)
         wait = False
         while e < stop:
             if o < objects:
-                w, t = u64(heap.words[e]), u64(heap.targets[e])
+                w, t = u64(heap_words[e]), u64(heap_targets[e])
             else:
-                w, t = u64(heap.root_word[o - objects]), u64(heap.root_target[o - objects])
+                w, t = u64(heap_root_word[o - objects]), u64(heap_root_target[o - objects])
             e += ONE
             if w < header or t == ZERO:
                 continue
@@ -283,109 +320,109 @@ def propagate(pages, heap, types, dynamic, state, count):
             kind = _UNTYPED
             if own:
                 if position < prefix:
-                    kind = types.slot_kind[program + position]
+                    kind = types_slot_kind[program + position]
                 elif position < tile:
                     kind = NOTHING
             if kind in (NOTHING, OPAQUE):
                 continue
-            value = load64(directory, tables, words, at)
+            value = word_at(pages, at)
             new, aux = ZERO, ZERO
             if kind == _UNTYPED:
                 # A type word that the collector does not follow, then a pointer: an interface.
                 if o < objects:
                     if w <= header:
                         continue
-                    if heap.bitmap[source_span]:
+                    if heap_bitmap[source_span]:
                         bits = pointer_bits(
                             pages,
-                            heap.bitmap[source_span],
-                            heap.base[source_span],
+                            heap_bitmap[source_span],
+                            heap_base[source_span],
                             start_addr,
-                            heap.elemsize[source_span],
+                            heap_elemsize[source_span],
                         )
                         if (bits >> (w - ONE)) & ONE:
                             continue
             else:
-                new = u64(types.slot_target[program + position])
-                aux = u64(types.slot_aux[program + position])
+                new = u64(types_slot_target[program + position])
+                aux = u64(types_slot_aux[program + position])
             level = BY_POINTER
             if kind in (_UNTYPED, INTERFACE):
                 if kind == _UNTYPED:
                     level = BY_INTERFACE
-                word = load64(directory, tables, words, at - u64(8))
+                word = word_at(pages, at - u64(8))
                 new = dynamic_type(dynamic, word)
                 if new == ZERO:
-                    if kind == INTERFACE and word and strange < u64(state.strange.size):
-                        state.strange[strange] = word
+                    if kind == INTERFACE and word and strange < u64(state_strange.size):
+                        state_strange[strange] = word
                         strange += ONE
                     continue
                 kind = POINTER
-                if types.direct[new]:
-                    inner = types.start[new]
+                if types_direct[new]:
+                    inner = types_start[new]
                     if inner < 0:
-                        state.needed[new] = 1
+                        state_needed[new] = 1
                         wait = True
                         continue
-                    if types.prefix[new] == ZERO:
+                    if types_prefix[new] == ZERO:
                         continue
-                    kind = types.slot_kind[u64(inner)]
-                    aux = u64(types.slot_aux[u64(inner)])
-                    new = u64(types.slot_target[u64(inner)])
+                    kind = types_slot_kind[u64(inner)]
+                    aux = u64(types_slot_aux[u64(inner)])
+                    new = u64(types_slot_target[u64(inner)])
                     if kind in (NOTHING, OPAQUE):
                         continue
             array, n = ZERO, ONE
             if kind == SLICE:
-                length = load64(directory, tables, words, at + u64(8))
-                n = load64(directory, tables, words, at + u64(16))
+                length = word_at(pages, at + u64(8))
+                n = word_at(pages, at + u64(16))
                 array = ONE
                 if n == ZERO or length > n:
                     continue
             elif kind == STRING:
-                n = load64(directory, tables, words, at + u64(8))
+                n = word_at(pages, at + u64(8))
                 new, array = u64(STRING_DATA), ONE
                 if n == ZERO:
                     continue
             elif kind == ARRAY_OF:
                 array, n = ONE, ZERO
             elif kind == DIRECTORY:
-                length = load64(directory, tables, words, at + u64(8))
+                length = word_at(pages, at + u64(8))
                 if length:
                     new, array, n = aux, ONE, length
             elif kind == TRIE_NODE:
-                flag = load64(directory, tables, words, value & ~u64(7)) & u64(255)
+                flag = word_at(pages, value & ~u64(7)) & u64(255)
                 if flag > ONE:
                     continue
                 if flag == ZERO:
                     new = aux
             if new == ZERO:
                 continue
-            if types.tile_count[new] != ONE:
-                n *= types.tile_count[new]
+            if types_tile_count[new] != ONE:
+                n *= types_tile_count[new]
                 array = ONE
-                new = u64(types.tile[new])
-            size = types.size[new]
-            target_span = u64(heap.span[t])
-            flags = heap.flags[target_span]
+                new = u64(types_tile[new])
+            size = types_size[new]
+            target_span = u64(heap_span[t])
+            flags = heap_flags[target_span]
             lead = u64(8) if flags & SPAN_HEADER else ZERO
-            elemsize = heap.elemsize[target_span]
-            begin = heap.addr[t] + lead
+            elemsize = heap_elemsize[target_span]
+            begin = heap_addr[t] + lead
             if size == ZERO or value < begin:
                 continue
             distance, room = value - begin, elemsize - lead
             if distance >= room:
                 continue
             if kind == FUNC:
-                pc = load64(directory, tables, words, value & ~u64(7))
+                pc = word_at(pages, value & ~u64(7))
                 if distance or not in_text(dynamic, pc):
                     continue
-            elif types.kind[new] == KIND_CHANNEL:
+            elif types_kind[new] == KIND_CHANNEL:
                 if distance or size > room:
                     continue
             else:
                 left = room - distance
-                if flags & SPAN_NOSCAN and types.prefix[new]:
+                if flags & SPAN_NOSCAN and types_prefix[new]:
                     continue
-                if not flags & SPAN_NOSCAN and types.prefix[new] == ZERO:
+                if not flags & SPAN_NOSCAN and types_prefix[new] == ZERO:
                     continue
                 if n > left // size or (n == ZERO and size > left):
                     continue
@@ -396,23 +433,23 @@ def propagate(pages, heap, types, dynamic, state, count):
                     if distance % size:
                         continue
                     whole = n == ZERO and distance == ZERO
-                    if n and slot_bytes(heap.classes, distance + n * size + lead) == elemsize:
+                    if n and slot_bytes(heap_classes, distance + n * size + lead) == elemsize:
                         whole = True
                     if not whole and level > BY_INTERIOR:
                         level = BY_INTERIOR
-                    if heap.bitmap[target_span]:
+                    if heap_bitmap[target_span]:
                         bits = pointer_bits(
-                            pages, heap.bitmap[target_span], heap.base[target_span], heap.addr[t], elemsize
+                            pages, heap_bitmap[target_span], heap_base[target_span], heap_addr[t], elemsize
                         )
-                        if not tiles(bits, types.mask[new], size >> u64(3), elemsize >> u64(3)):
+                        if not tiles(bits, types_mask[new], size >> u64(3), elemsize >> u64(3)):
                             continue
                 else:
-                    fits = slot_bytes(heap.classes, size + lead) == elemsize
-                    if heap.bitmap[target_span]:
+                    fits = slot_bytes(heap_classes, size + lead) == elemsize
+                    if heap_bitmap[target_span]:
                         bits = pointer_bits(
-                            pages, heap.bitmap[target_span], heap.base[target_span], heap.addr[t], elemsize
+                            pages, heap_bitmap[target_span], heap_base[target_span], heap_addr[t], elemsize
                         )
-                        mask, step = types.mask[new], size >> u64(3)
+                        mask, step = types_mask[new], size >> u64(3)
                         if bits != mask:
                             if tiles(bits, mask, step, elemsize >> u64(3)):
                                 array = ONE
@@ -426,31 +463,31 @@ def propagate(pages, heap, types, dynamic, state, count):
                     elif not fits:
                         level = BY_PREFIX
             level = min(level, np.int64(evidence))
-            before = u64(state.type[t])
+            before = u64(state_type[t])
             after = (new << ONE) | array
             if flags & SPAN_TINY and n * size < u64(16):
                 # One block of the tiny allocator holds several small values.
-                if before and before != after and state.evidence[t] <= BY_POINTER:
+                if before and before != after and state_evidence[t] <= BY_POINTER:
                     after, level = u64(TINY_BLOCK) << ONE, BY_POINTER
             if before == after:
-                state.evidence[t] = max(np.int64(state.evidence[t]), level)
+                state_evidence[t] = max(np.int64(state_evidence[t]), level)
                 continue
             if before != ZERO:
-                if level < state.evidence[t]:
+                if level < state_evidence[t]:
                     continue
-                if level == state.evidence[t] and (after >> ONE) != u64(TINY_BLOCK):
-                    rank = types.size[before >> ONE] * u64(2) + (before & ONE)
+                if level == state_evidence[t] and (after >> ONE) != u64(TINY_BLOCK):
+                    rank = types_size[before >> ONE] * u64(2) + (before & ONE)
                     if size * u64(2) + array <= rank:
                         continue
-            state.type[t] = np.uint32(after)
-            state.evidence[t] = level
-            if state.queued[t] == 0 and heap.offsets[t + ONE] > heap.offsets[t]:
-                state.queued[t] = 1
-                state.stack[sp] = np.uint32(t)
+            state_type[t] = np.uint32(after)
+            state_evidence[t] = level
+            if state_queued[t] == 0 and heap_offsets[t + ONE] > heap_offsets[t]:
+                state_queued[t] = 1
+                state_stack[sp] = np.uint32(t)
                 sp += ONE
-        if wait and state.queued[o] == 0:
-            state.queued[o] = 2
-            state.deferred[deferred] = np.uint32(o)
+        if wait and state_queued[o] == 0:
+            state_queued[o] = 2
+            state_deferred[deferred] = np.uint32(o)
             deferred += ONE
     return deferred, strange
 
