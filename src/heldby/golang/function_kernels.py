@@ -107,6 +107,8 @@ def pc_value(pctab, offset, distance, quantum):
     """
     if offset == 0:
         return np.int64(NO_VALUE)
+    if offset < 0:
+        return np.int64(BAD_TABLE)
     size = np.int64(pctab.size)
     at = offset
     value = np.int64(-1)

@@ -1,0 +1,3 @@
+module example.com/dotted.path/functions
+
+go 1.24
