@@ -210,7 +210,7 @@ BUSY = {
 
 
 def test_goroutines_stopped_anywhere_keep_what_they_hold(go: Toolchain) -> None:
-    """Running, preempted between two instructions, in the allocator, the vDSO, a system call, growing stacks."""
+    """Running, preempted anywhere, in the allocator, the vDSO or a system call, growing their stacks."""
     with running(build(PROGRAMS / "stacks", go), ["busy"]) as target:
         for _ in range(8):
             found = snapshot(target)

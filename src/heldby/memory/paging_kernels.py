@@ -56,7 +56,7 @@ def build_page_table(image: Image) -> PageTable:
     image = _aligned(image)
     core = image.buffers[0]
     words = core[: core.size // 8 * 8].view(np.uint64)
-    words.flags.writeable = False  # a copy and a map of a file must be one type, or kernels are compiled twice
+    words.flags.writeable = False  # so that copies and maps are one type to Numba
     useful = [
         Segment(s.start, min(s.end, _TOP), s.buffer, s.offset)
         for s in image.segments
