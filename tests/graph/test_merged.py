@@ -157,14 +157,18 @@ def test_keys_may_use_all_64_bits() -> None:
 
 
 def test_three_hundred_thousand_paths_make_the_table_grow() -> None:
-    n = 300_000
-    tree = dominators(graph_of(n + 1, np.c_[np.zeros(n, np.int64), np.arange(1, n + 1)]))
+    # Each child of the root has a step of its own, and below it a child of its own with the same step as all.
+    n = 150_000
+    tops = np.arange(1, n + 1)
+    tree = dominators(graph_of(2 * n + 1, np.r_[np.c_[np.zeros(n, np.int64), tops], np.c_[tops, tops + n]]))
+    step = np.where(tree.order <= n, tree.order, n + 1).astype(np.uint64)
 
-    found = merged(tree, tree.order.astype(np.uint64), tree.order)
+    found = merged(tree, step, tree.order[tree.number])
 
-    assert found.path_count == n + 1
-    assert np.array_equal(found.key, np.arange(n + 1))
-    assert np.array_equal(found.shallow, np.arange(n + 1))
+    assert found.path_count == 2 * n + 1
+    assert np.array_equal(np.sort(found.key), np.sort(np.r_[np.arange(n + 1), np.full(n, n + 1)]))
+    assert np.array_equal(np.sort(found.shallow), np.arange(2 * n + 1))
+    assert (found.parent[found.key == n + 1] > 0).all()
 
 
 def test_every_vertex_is_on_one_path_and_no_byte_is_lost() -> None:
