@@ -156,7 +156,7 @@ def _await_copy(threads: StoppedThreads, helper: int) -> int:
     stop = ptrace.wait_stop(helper, _STUB_PATIENCE)
     deadline = time.monotonic() + _FORK_PATIENCE
     while stop is not None and not stop.ended and stop.event != EVENT_CLONE:
-        ptrace.resume(helper)
+        ptrace.resume(helper, stop.signal)
         stop = ptrace.wait_stop(helper, max(0.0, deadline - time.monotonic()))
     if stop is None or stop.ended:
         raise ForkFailed(

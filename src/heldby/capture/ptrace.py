@@ -17,6 +17,7 @@ from typing import Final
 from heldby.memory.core_file import AMD64_REGISTERS
 
 WALL: Final = 0x40000000  # __WALL of <linux/wait.h>
+_LOOK: Final = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL
 EVENT_CLONE: Final = 3
 EVENT_STOP: Final = 128
 _POKETEXT, _CONT, _DETACH, _SETOPTIONS, _GETEVENTMSG = 4, 7, 17, 0x4200, 0x4201
@@ -90,9 +91,9 @@ def interrupt(tid: int) -> None:
     _ptrace(_INTERRUPT, tid)
 
 
-def resume(tid: int) -> None:
-    """Let a stopped thread run on, still traced."""
-    _ptrace(_CONT, tid)
+def resume(tid: int, signal_number: int = 0) -> None:
+    """Let a stopped thread run on, still traced, delivering `signal_number`."""
+    _ptrace(_CONT, tid, 0, signal_number)
 
 
 def detach(tid: int, signal_number: int = 0) -> None:
@@ -159,16 +160,21 @@ def write_code(tid: int, addr: int, code: bytes) -> None:
 
 
 def poll_stop(tid: int) -> Stop | None:
-    """Return the stop that a thread has come to, or None while it runs."""
+    """Return the stop that a thread has come to, or None while it runs.
+
+    Looks without taking (WNOWAIT): a stop that was waited for loses its signal (wait_task_stopped in
+    kernel/exit.c clears it), and should we be killed then, the signal would never reach the process.
+    """
     try:
-        found, status = os.waitpid(tid, WALL | os.WNOHANG)
+        found = os.waitid(os.P_PID, tid, _LOOK)
+        if found is None:
+            return None
+        if found.si_code not in (os.CLD_TRAPPED, os.CLD_STOPPED):
+            os.waitpid(tid, WALL | os.WNOHANG)
+            return Stop(ended=True)
     except ChildProcessError:
         return Stop(ended=True)
-    if found == 0:
-        return None
-    if not os.WIFSTOPPED(status):
-        return Stop(ended=True)
-    event, number = status >> 16, os.WSTOPSIG(status)
+    event, number = found.si_status >> 8, found.si_status & 0xFF
     if event == EVENT_STOP:
         return Stop(event=EVENT_STOP, group=number != signal.SIGTRAP)
     if event:
