@@ -146,7 +146,7 @@ def process_facts(heap: Heap) -> ProcessFacts:
 
 def _rss_totals(rss: int | None, totals: HeapTotals) -> RssAccount:
     """Return what is known of the resident set so far: the heap's own parts, the rest in one row."""
-    rows = (
+    rows: tuple[RssRow, ...] = (
         RssRow(name="live objects", bytes=totals.live_bytes),
         RssRow(name="garbage, not swept", bytes=totals.garbage_bytes, note="freed by the next collection"),
         RssRow(
@@ -156,8 +156,11 @@ def _rss_totals(rss: int | None, totals: HeapTotals) -> RssAccount:
         ),
     )
     known = sum(row.bytes or 0 for row in rows)
-    rest = rss - known if rss is not None and rss >= known else None
-    return RssAccount(total_bytes=rss, rows=rows, unexplained_bytes=rest)
+    if rss is None or rss < known:
+        return RssAccount(total_bytes=rss, rows=rows)
+    note = "free pages, stacks, the runtime's own, C, files"
+    rows = (*rows, RssRow(name="the rest", bytes=rss - known, note=note))
+    return RssAccount(total_bytes=rss, rows=rows, unexplained_bytes=0)
 
 
 def _timestamp(text: object) -> float | None:

@@ -78,11 +78,13 @@ def _what(holder: Holder, room: int) -> str:
     containers = printable(", ".join(holder.containers))
     kind = holder.type or ""
     # objects_at_end counts what the type names; without it only the retained total is known.
-    if holder.objects_at_end is not None:
-        count = format_count(holder.objects_at_end)
-        kind = f"{count} × {kind}" if kind else f"{count} objects"
+    if kind and holder.objects_at_end is not None and holder.objects_at_end > 1:
+        kind = f"{format_count(holder.objects_at_end)} × {kind}"
     elif holder.retained_objects is not None:
-        kind = f"{kind} in {format_count(holder.retained_objects)} objects".strip()
+        objects = (
+            "1 object" if holder.retained_objects == 1 else f"{format_count(holder.retained_objects)} objects"
+        )
+        kind = f"{kind} with {objects}" if kind else objects
     if kind and containers:
         left = max(room - len(containers) - 3, room // 2)
         kind = shorten(kind, left)

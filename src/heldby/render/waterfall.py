@@ -84,7 +84,7 @@ def _row_lines(row: RssRow, base: int, width: int) -> list[Text]:
         share = row.bytes / base if base > 0 else 0.0
         line.append(f"{format_bytes(row.bytes):>9}  {percent(share):>4}  ")
         line.append(f"{bar(share, _BAR_WIDTH):<{_BAR_WIDTH}}  ", style="cyan")
-    if not row.note:
+    if not row.note or row.bytes == 0:
         return [line]
     note = printable(row.note)
     if width - _FIXED_WIDTH >= min(len(note), _SHORTEST_NOTE):
