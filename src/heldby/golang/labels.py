@@ -95,7 +95,7 @@ def describe(
         return name
     if name.startswith(("map.group[", "noalg.map.group[")):
         return f"map{name[name.index('[') :]} groups"
-    return f"[]{name} (backing)"
+    return f"[]{name}"
 
 
 def _unknown(size: int, pointer_words: tuple[int, ...] | None) -> str:

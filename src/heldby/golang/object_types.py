@@ -62,6 +62,7 @@ EVIDENCE_NAMES: Final = (
     "runtime",
     "header",
 )
+_MAX_ARRAY_BYTES: Final = 1 << 15
 _MAX_STRANGE: Final = 1 << 16
 _MAX_ROUNDS: Final = 4096
 _MAX_SHAPE_ROUNDS: Final = 64
@@ -450,7 +451,9 @@ def type_columns(types: TypeTable, layouts: TypeLayouts) -> TypeColumns:
     tile = np.arange(types.size.size, dtype=np.uint32)
     count = np.ones(types.size.size, np.uint64)
     for _ in range(16):
+        # Smaller arrays have programs of their own and stay what they are.
         arrays = (types.kind[tile] == scan.ARRAY) & (types.elem[tile] != 0)
+        arrays &= (types.ptrbytes[tile] > _MAX_ARRAY_BYTES) | (types.size[tile] > _MAX_ARRAY_BYTES)
         if not arrays.any():
             break
         count[arrays] *= types.length[tile[arrays]].astype(np.uint64)
@@ -509,7 +512,7 @@ def dynamic_types(runtime: Runtime, types: TypeTable, itabs: Mapping[int, int]) 
 def static_itabs(
     runtime: Runtime, types: TypeTable, low: int, high: int
 ) -> tuple[NDArray[np.intp], NDArray[np.uint32], NDArray[np.uint32]]:
-    """Return where in a type section itabs lie (in 8-byte steps), the concrete type and the interface of each.
+    """Return where in a type section itabs lie (in 8-byte steps), with concrete type and interface.
 
     An itab is known by its hash, which repeats the type's (internal/abi/iface.go: Inter, Type, Hash, Fun).
     """

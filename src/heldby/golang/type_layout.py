@@ -34,12 +34,14 @@ _MAX_DEPTH: Final = 48
 _GROUP_NAME: Final = re.compile(r"(noalg\.)?map\.group\[")
 _TRIE_NODE: Final = re.compile(r"(sync|unique)\.node\[")
 _TRIE_PART: Final = re.compile(r"(sync|unique)\.(node|indirect|entry|HashTrieMap)\[")
+_ATOMIC_POINTER: Final = re.compile(r"(sync/)?atomic\.Pointer\[")  # with its path in debug information
 # A program's pointer to the first is a pointer to the second (time.newTimer, runtime/time.go).
 _LARGER: Final = {"time.Timer": "runtime.timeTimer", "time.Ticker": "runtime.timeTimer"}
 _SILENT_TRIE: Final = {"node": "", "root": "", "children": "", "overflow": ""}
 # Fields that say nothing to a reader of paths: the innards of containers.
 _SILENT: Final = {
     "sync.Map": {"m": ""},
+    "atomic.Value": {"v": ""},
     "sync.poolLocal": {"poolLocalInternal": ""},
 }
 
@@ -290,7 +292,7 @@ class TypeLayouts:
             return _program([1], [INTERFACE], [0], [0], [0])
         if of.name.startswith("weak.Pointer["):
             return _program([0], [POINTER], [WEAK_HANDLE], [0], [0])
-        if of.name.startswith("atomic.Pointer["):
+        if _ATOMIC_POINTER.match(of.name):
             return self._atomic_pointer(of)
         program = self._fields_of(of, of.fields, depth)
         if of.name == "sync.Pool":
@@ -303,9 +305,9 @@ class TypeLayouts:
             inner = self._flatten(field.type, depth - 1)
             if not inner.word.size:
                 continue
-            label = (
-                self.labels.under(self._prefix(of, field), inner.label) if inner.label.size else inner.label
-            )
+            label = self.labels.under(self._prefix(of, field), inner.label)
+            if field.name == "children" and _TRIE_PART.match(of.name):
+                label = np.zeros_like(label)  # an inner node's: no element of the map
             parts.append(inner._replace(word=inner.word + field.offset // 8, label=label))
         return _joined(parts)
 
@@ -356,7 +358,7 @@ class TypeLayouts:
             array = self.types[field.type]
             if array.kind == scan.ARRAY and array.length == 0:
                 return self._pointer(self.types[array.elem].elem)
-        inside = of.name[len("atomic.Pointer[") : -1]
+        inside = of.name.partition("[")[2][:-1]
         found = self.types.named(inside) or self.types.named(inside.rpartition("/")[2])
         return self._pointer(found[0] if found else 0)
 
