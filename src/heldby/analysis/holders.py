@@ -14,6 +14,7 @@ from typing import Final
 from heldby.analysis.answer import Holder
 from heldby.analysis.holder_tree import HolderTree
 from heldby.analysis.sharing import ways_into
+from heldby.heap.code_knowledge import shown_users
 
 _SMALLEST_SHARE: Final = 0.005
 # MAT descends while one child keeps at least this much of its parent.
@@ -107,5 +108,20 @@ def _holder(tree: HolderTree, row: Row, root: int, ways: dict[int, tuple[str, ..
         retained_bytes=row.bytes,
         retained_objects=row.objects,
         share=row.bytes / live,
+        used_by=_users(tree, root),
         objects_at_end=objects - count if elements else count,
     )
+
+
+def _users(tree: HolderTree, root: int) -> tuple[str, ...]:
+    """Return the functions whose code uses a global variable that has no name."""
+    heap = tree.heap
+    vertex = int(heap.tree.order[tree.paths.first[root]])
+    node = vertex - heap.object_count - 1
+    if heap.code is None or tree.root_kind(root) != "global" or node < 0:
+        return ()
+    row = int(heap.roots.item[node])
+    if not heap.variables.nameless[row]:
+        return ()
+    start = int(heap.variables.start[row])
+    return shown_users(heap.code.users(start, start + int(heap.variables.size[row])))

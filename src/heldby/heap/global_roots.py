@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from heldby.golang.objects import ObjectTable
 from heldby.golang.runtime import Runtime
 from heldby.golang.variables import Variables, is_runtime_name
+from heldby.heap.code_knowledge import CodeKnowledge
 from heldby.heap.debug_info import DebugInfo
 from heldby.heap.process import Process
 from heldby.heap.roots import RootBuilder, RootKind
@@ -92,23 +95,44 @@ def nameless_name(runtime: Runtime, addr: int) -> str:
     return f"{addr:#x}"
 
 
-def with_nameless(
-    runtime: Runtime, known: Variables, addrs: U64, runtime_owned: NDArray[np.bool_]
-) -> Variables:
-    """Return `known` with a nameless one-word variable for each of `addrs` that it does not cover."""
-    new = known.at(addrs) < 0
-    extra, owned = addrs[new], runtime_owned[new]
-    start = np.concatenate((known.start, extra))
+def with_nameless(runtime: Runtime, known: Variables, addrs: U64, code: CodeKnowledge | None) -> Variables:
+    """Return `known` with a nameless variable for each of `addrs` that it does not cover.
+
+    With `code` the words between two addresses that instructions refer to are one variable.
+    """
+    loose = addrs[known.at(addrs) < 0]
+    starts = np.unique(code.variable_starts(loose) if code is not None else loose)
+    owner = np.searchsorted(starts, loose, side="right") - 1
+    last = np.zeros(starts.size, np.uint64)
+    np.maximum.at(last, owner, loose)
+    size = last - starts + np.uint64(8)
+    owned, types = np.zeros(starts.size, np.bool_), np.zeros(starts.size, np.uint32)
+    if code is not None:
+        for row, (start, length) in enumerate(zip(starts.tolist(), size.tolist(), strict=True)):
+            owned[row] = code.is_runtime_owned(start, start + length)
+            types[row] = code.type_at(start)
+    start = np.concatenate((known.start, starts))
     order = np.argsort(start, kind="stable")
-    names = [*known.names, *(nameless_name(runtime, addr) for addr in extra.tolist())]
+    names = list(known.names)
+    for addr, number in zip(starts.tolist(), types.tolist(), strict=True):
+        suffix = f"({code.type_name(number)})" if code is not None and number else ""
+        names.append(nameless_name(runtime, addr) + suffix)
     return Variables(
         start=start[order],
-        size=np.concatenate((known.size, np.full(extra.size, 8, np.uint64)))[order],
+        size=np.concatenate((known.size, size))[order],
         names=[names[i] for i in order],
         runtime_owned=np.concatenate((known.runtime_owned, owned))[order],
-        types=np.concatenate((known.types, np.zeros(extra.size, np.uint32)))[order],
-        nameless=np.concatenate((known.nameless, np.ones(extra.size, np.bool_)))[order],
+        types=np.concatenate((known.types, types))[order],
+        nameless=np.concatenate((known.nameless, np.ones(starts.size, np.bool_)))[order],
     )
+
+
+def with_types_from_code(known: Variables, code: CodeKnowledge) -> Variables:
+    """Return `known` with the types that code tells of variables whose type is unknown."""
+    types = known.types.copy()
+    for row in np.flatnonzero(types == 0).tolist():
+        types[row] = code.type_at(int(known.start[row]))
+    return replace(known, types=types)
 
 
 def add_global_roots(

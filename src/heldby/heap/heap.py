@@ -15,6 +15,7 @@ from heldby.graph.csr import Graph
 from heldby.graph.deferral import Deferred
 from heldby.graph.dominators import DominatorTree, dominators
 from heldby.graph.dominators import retained as retained_sizes
+from heldby.heap.code_knowledge import CodeKnowledge
 from heldby.heap.naming import Naming
 from heldby.heap.process import Process
 from heldby.heap.roots import RootTable
@@ -33,6 +34,7 @@ class Heap:
         words: ``uint32[edges]``: the word of the source that holds the pointer; for roots, the row of the slot.
         roots: the root nodes.
         variables: global variables by address.
+        code: what the code tells of nameless variables; None where debug information names them.
         specials: finalizers, cleanups, weak handles, profile samples.
         deferred: the references set aside.
         naming: types and labels: what to call objects and references.
@@ -46,6 +48,7 @@ class Heap:
     words: NDArray[np.uint32]
     roots: RootTable
     variables: Variables
+    code: CodeKnowledge | None
     specials: SpecialTable
     deferred: Deferred
     naming: Naming

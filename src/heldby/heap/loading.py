@@ -22,6 +22,7 @@ from heldby.golang.types import TypeTable
 from heldby.golang.variables import Variables
 from heldby.graph.deferral import defer_ways
 from heldby.heap.assembly import assemble_graph
+from heldby.heap.code_knowledge import CodeKnowledge, read_code
 from heldby.heap.debug_info import DebugInfo, read_debug_info
 from heldby.heap.global_roots import (
     add_global_roots,
@@ -29,6 +30,7 @@ from heldby.heap.global_roots import (
     scanned_words,
     symbol_variables,
     with_nameless,
+    with_types_from_code,
 )
 from heldby.heap.goroutine_roots import add_goroutine_roots
 from heldby.heap.heap import Heap
@@ -64,12 +66,13 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
     with progress.phase("reading roots"):
         types = TypeTable.read(runtime)
         debug = read_debug_info(process, types, caveats)
+        functions = FunctionTable(runtime)
+        code = read_code(runtime, functions, types, caveats) if debug is None else None
         builder = RootBuilder.empty()
         addrs, values, missing = scanned_words(runtime)
-        variables = _variables(process, debug, addrs[values != 0])
+        variables = _variables(process, debug, code, addrs[values != 0])
         add_global_roots(builder, objects, variables, addrs, values)
         add_special_roots(builder, runtime, objects, references, specials)
-        functions = FunctionTable(runtime)
         goroutines = read_goroutines(runtime, find_goroutines(runtime, objects))
         stacks = read_stacks(runtime, functions, goroutines, core.threads)
         add_goroutine_roots(builder, objects, functions, goroutines, stacks, debug)
@@ -105,6 +108,7 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
         words=words,
         roots=roots,
         variables=variables,
+        code=code,
         specials=specials,
         deferred=deferred,
         naming=naming,
@@ -121,6 +125,13 @@ def _alive(runtime: Runtime, goroutines: Goroutines) -> int | None:
     return int((~np.isin(goroutines.status, gone)).sum())
 
 
-def _variables(process: Process, debug: DebugInfo | None, addrs: NDArray[np.uint64]) -> Variables:
-    known = debug_variables(process, debug) if debug is not None else symbol_variables(process)
-    return with_nameless(process.runtime, known, addrs, np.zeros(addrs.size, np.bool_))
+def _variables(
+    process: Process, debug: DebugInfo | None, code: CodeKnowledge | None, addrs: NDArray[np.uint64]
+) -> Variables:
+    if debug is not None:
+        known = debug_variables(process, debug)
+    else:
+        known = symbol_variables(process)
+        if code is not None:
+            known = with_types_from_code(known, code)
+    return with_nameless(process.runtime, known, addrs, code)

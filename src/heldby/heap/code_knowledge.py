@@ -1,0 +1,139 @@
+"""What the program's code tells of variables that nobody names: who uses them, and of what type they are.
+
+Function names survive stripping, so a variable without a name is called by its place and shown with the
+functions that refer to it. Variables start where code refers to; a word that no instruction refers to belongs
+to the variable before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.binary import code_constants as cc
+from heldby.binary.code_references import CodeFacts, code_functions, receiver_type_name, scan_code
+from heldby.errors import HeldbyError
+from heldby.golang import type_scan as scan
+from heldby.golang.functions import FunctionTable
+from heldby.golang.runtime import Runtime
+from heldby.golang.types import GoType, TypeTable
+from heldby.golang.variables import is_runtime_name
+
+_MAX_USERS: Final = 4
+# A word this far behind the last address that code refers to is not taken for a part of that variable.
+_MAX_VARIABLE_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class CodeKnowledge:
+    """References from the program's code to its variables, at run-time addresses.
+
+    Attributes:
+        starts: ``uint64[n]``, the distinct addresses among the variables that code refers to, ascending.
+    """
+
+    starts: NDArray[np.uint64]
+    _facts: CodeFacts
+    _functions: FunctionTable
+    _types: TypeTable
+
+    def variable_starts(self, addrs: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """Return for each address the start of the variable that it lies in; itself where nothing is known."""
+        if not self.starts.size:
+            return addrs
+        row = np.searchsorted(self.starts, addrs, side="right") - 1
+        start = self.starts[np.maximum(row, 0)]
+        return np.where((row >= 0) & (addrs - start < _MAX_VARIABLE_BYTES), start, addrs)
+
+    def users(self, start: int, end: int) -> list[str]:
+        """Return the functions that refer to ``[start, end)``: those that store first, initialisers last."""
+        where = self._facts.references.between(start, end)
+        rows = self._functions.indexes(self._facts.references.instructions[where])
+        stores = self._facts.references.is_store[where]
+        ranked: dict[str, int] = {}
+        for row, store in zip(rows.tolist(), stores.tolist(), strict=True):
+            if row >= 0:
+                name = self._functions.name(row)
+                ranked[name] = min(ranked.get(name, 2), 0 if store else 1)
+        return sorted(ranked, key=lambda name: (_is_initialiser(name), ranked[name], name))
+
+    def is_runtime_owned(self, start: int, end: int) -> bool:
+        """Tell whether functions refer to the variable and all of them are the runtime's."""
+        users = self.users(start, end)
+        return bool(users) and all(is_runtime_name(name) for name in users)
+
+    def type_at(self, start: int) -> int:
+        """Return the type number of the variable that starts there, by most votes; 0 when the code is silent."""
+        evidence = self._facts.evidence
+        best = 0
+        for row in range(*evidence.between(start, start + 1).indices(evidence.addresses.size)):
+            number = self._number(int(evidence.relations[row]), int(evidence.subjects[row]))
+            # What is embedded at the beginning looks like the whole: the larger type wins.
+            if number and (not best or self._types.size[number] > self._types.size[best]):
+                best = number
+        return best
+
+    def type_name(self, number: int) -> str:
+        """Return what a type is called."""
+        return self._types.display_name(number)
+
+    def _number(self, relation: int, descriptor: int) -> int:
+        if relation in (cc.RELATION_RECEIVER, cc.RELATION_RECEIVER_ADDRESS):
+            number = self._receiver(descriptor)
+        else:
+            number = self._types.number_at(descriptor)
+        if not number or relation in (cc.RELATION_IS, cc.RELATION_HOLDS, cc.RELATION_RECEIVER_ADDRESS):
+            return number
+        if relation == cc.RELATION_SLICE_OF:
+            return self._derived(number, scan.SLICE, "[]", 24)
+        return self._derived(number, scan.POINTER, "*", 8)
+
+    def _receiver(self, method: int) -> int:
+        index = self._functions.index(method)
+        full = receiver_type_name(self._functions.name(index)) if index >= 0 else None
+        if full is None:
+            return 0
+        package, _, short = full.rpartition("/")
+        candidates = self._types.named(short)
+        wanted = f"{package}/{short.partition('.')[0]}".lstrip("/")
+        exact = [number for number in candidates if self._types[number].package == wanted]
+        return exact[0] if exact else candidates[0] if len(candidates) == 1 else 0
+
+    def _derived(self, elem: int, kind: int, prefix: str, size: int) -> int:
+        """Return the number of ``*T`` or ``[]T``, made when the program has no descriptor of it."""
+        types = self._types
+        known = np.flatnonzero((types.kind[: len(types)] == kind) & (types.elem[: len(types)] == elem))
+        if known.size:
+            return int(known[0])
+        name = prefix + types[elem].name
+        return types.add(GoType(name=name, kind=kind, size=size, ptrbytes=8, elem=elem), pointer_mask=1)
+
+
+def read_code(
+    runtime: Runtime, functions: FunctionTable, types: TypeTable, caveats: list[str]
+) -> CodeKnowledge | None:
+    """Scan the first module's code; None, with a caveat, where it cannot be read. Linear in the code."""
+    module = runtime.modules[0]
+    low, high = module.range("text", "etext")
+    try:
+        code = runtime.image.read_array(low, high - low)
+        named = ((functions.name(row), functions.entry(row)) for row in range(len(functions)))
+        facts = scan_code(
+            code, low, runtime.layout.arch, module.range("noptrdata", "end"), code_functions(named)
+        )
+    except HeldbyError as error:
+        caveats.append(f"variables without names cannot be told by the code that uses them: {error.message}")
+        return None
+    return CodeKnowledge(np.unique(facts.references.targets), facts, functions, types)
+
+
+def _is_initialiser(name: str) -> bool:
+    return name.endswith(".init") or ".init." in name
+
+
+def shown_users(users: list[str]) -> tuple[str, ...]:
+    """Return the first few of the functions that `CodeKnowledge.users` found."""
+    return tuple(users[:_MAX_USERS])
