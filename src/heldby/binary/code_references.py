@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,13 +196,13 @@ def scan_code(
     return CodeFacts(_sorted(references[: int(found)]), _counted(evidence[: int(told)]), int(bad))
 
 
-def _scanner(machine: str) -> tuple[Callable[..., tuple[int, int, int]], int, tuple[NDArray[np.uint8], ...]]:
+def _scanner(machine: str) -> tuple[Callable[..., tuple[int, int, int]], int, tuple[NDArray[Any], ...]]:
     """Return the kernel of a machine, its number of registers, and what else it wants."""
     if machine == "amd64":
         from heldby.binary.amd64_code_kernels import scan_amd64
-        from heldby.binary.amd64_opcodes import opcode_table
+        from heldby.binary.amd64_opcodes import immediate_sizes, opcode_table
 
-        return scan_amd64, 16, (opcode_table(),)
+        return scan_amd64, 16, (opcode_table(), immediate_sizes(), np.zeros(16, np.int64))
     if machine == "arm64":
         from heldby.binary.arm64_code_kernels import scan_arm64
 
