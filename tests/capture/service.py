@@ -86,19 +86,12 @@ class Service:
 
 
 def copies_of(pid: int, program: Path) -> list[int]:
-    """Return the processes, but `pid`, that run `program` or are dead children of it."""
+    """Return the children of `pid`, alive or dead, that run its program or have its name."""
     found = []
     for name in os.listdir("/proc"):  # noqa: PTH208
-        if not name.isdigit() or int(name) == pid:
-            continue
-        try:
-            if os.readlink(f"/proc/{name}/exe") == str(program):  # noqa: PTH115
-                found.append(int(name))
-        except OSError:
-            # A zombie has no program any more, but its parent and its name.
-            stat = _text(f"/proc/{name}/stat")
-            if f"({program.name})" in stat and stat.rpartition(")")[2].split()[1] == str(pid):
-                found.append(int(name))
+        stat = _text(f"/proc/{name}/stat") if name.isdigit() else ""
+        if f"({program.name})" in stat and stat.rpartition(")")[2].split()[1] == str(pid):
+            found.append(int(name))
     return found
 
 

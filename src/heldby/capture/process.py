@@ -28,7 +28,14 @@ from heldby.capture.forking import Copy, ForkFailed, end_copy, fork_process, set
 from heldby.capture.headroom import Headroom
 from heldby.capture.injection import CODE_SIZE
 from heldby.capture.pages import SourceGone
-from heldby.capture.procfs import namespace_ids, parse_maps, require_text, status_fields, thread_ids
+from heldby.capture.procfs import (
+    namespace_ids,
+    parse_maps,
+    require_text,
+    status_fields,
+    thread_ids,
+    thread_state,
+)
 from heldby.capture.program import Program, open_program
 from heldby.capture.recording import (
     PauseFacts,
@@ -141,6 +148,8 @@ class _Job:
                 try:
                     return self._by_forking()
                 except ForkFailed as error:
+                    if thread_state(self.pid, self.pid) in "XZ":
+                        raise TargetGone(f"process {self.pid} ended while it was captured") from error
                     if method == "fork":
                         raise
                     self.fallback = error.message

@@ -13,11 +13,12 @@ from typing import Final
 from heldby.capture import ptrace
 from heldby.capture.procfs import require_text, status_fields, thread_ids, thread_state
 from heldby.capture.ptrace import Registers, Stop
-from heldby.errors import AlreadyTraced, CaptureError, PermissionDenied
+from heldby.errors import AlreadyTraced, CaptureError, PermissionDenied, TargetGone
 
 CANCELLING: Final = (signal.SIGINT, signal.SIGTERM)
 _PATIENCE = 3.0
 _UNINTERRUPTIBLE_PATIENCE = 0.05
+_DEATH_PATIENCE = 1.0
 _LAST_PATIENCE = 10.0
 
 
@@ -101,16 +102,22 @@ class StoppedThreads:
 
     def _await(self, tid: int) -> None:
         stop = ptrace.wait_stop(tid, _UNINTERRUPTIBLE_PATIENCE)
-        if stop is None and thread_state(self.pid, tid) == "D":
-            self.sleeping.append(tid)
-            return
-        stop = stop or ptrace.wait_stop(tid, _PATIENCE)
-        if stop is None:
-            raise CaptureError(
-                f"thread {tid} of process {self.pid} did not stop within {_PATIENCE:.0f} s",
-                cause=f"its state is {thread_state(self.pid, tid)}",
-                next_step="try again when the machine is less busy",
-            )
+        deadline = time.monotonic() + _PATIENCE
+        while stop is None:
+            state = thread_state(self.pid, tid)
+            if state == "D":
+                self.sleeping.append(tid)
+                return
+            # A dead main thread is not reported before all others are: that is for `release`.
+            if state in "XZ":
+                raise TargetGone(f"process {self.pid} ended while it was captured")
+            if time.monotonic() > deadline:
+                raise CaptureError(
+                    f"thread {tid} of process {self.pid} did not stop within {_PATIENCE:.0f} s",
+                    cause=f"its state is {state}",
+                    next_step="try again when the machine is less busy",
+                )
+            stop = ptrace.wait_stop(tid, _UNINTERRUPTIBLE_PATIENCE)
         if stop.ended:
             self._traced.remove(tid)
             return
@@ -120,8 +127,10 @@ class StoppedThreads:
     def release(self) -> None:
         """Let every thread go on. Threads in uninterruptible sleep follow in `release_sleeping`."""
         with signals_blocked():
-            for tid in [tid for tid in self._traced if tid not in self.sleeping]:
-                self._let_go(tid)
+            # The main thread comes last: its death is reported only when all others are gone.
+            for tid in sorted(self._traced, key=lambda tid: tid == self.pid):
+                if tid not in self.sleeping:
+                    self._let_go(tid)
         self.ended_ns = self.ended_ns or time.monotonic_ns()
 
     def release_sleeping(self) -> list[int]:
@@ -136,6 +145,7 @@ class StoppedThreads:
         return list(self.sleeping)
 
     def _let_go(self, tid: int) -> None:
+        self._traced.remove(tid)
         stop = self.stops.pop(tid, None)
         try:
             if stop is None:
@@ -145,9 +155,8 @@ class StoppedThreads:
             if not stop.ended:
                 ptrace.detach(tid, stop.signal)
         except OSError:
-            pass  # ESRCH: the thread was killed while it stood
-        if tid in self._traced:
-            self._traced.remove(tid)
+            # Killed while it stood. A dead thread stays until its tracer has looked at it.
+            ptrace.wait_stop(tid, _DEATH_PATIENCE)
 
 
 def why_not_traceable(pid: int, error: OSError) -> CaptureError:

@@ -1,0 +1,376 @@
+"""What a capture holds, how it is written, and how it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import re
+import resource
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from heldby.capture import Capture, capture_process
+from heldby.capture.procfs import parse_maps, status_bytes, status_fields
+from heldby.errors import (
+    AlreadyTraced,
+    CaptureError,
+    NoSpace,
+    NotCaptured,
+    NotGoProcess,
+    PermissionDenied,
+    TargetGone,
+    UsageError,
+)
+from heldby.memory.core_file import open_core
+from tests.capture.service import Service
+
+pytestmark = pytest.mark.ptrace
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+METHODS = ["fork", "stop"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_capture_in_memory_holds_the_known_content(service: Service, method: str) -> None:
+    capture = capture_process(service.pid, None, method=method)  # type: ignore[arg-type]
+
+    assert capture.method == method
+    assert ballast_pages(capture) == 1024  # 4 MiB of bytes whose pages follow from their place
+    service.require_intact()
+
+
+def ballast_pages(capture: Capture) -> int:
+    """Count the pages that hold what busy/main.go wrote: byte i is (i >> 3) | 1."""
+    page = bytes((i >> 3 & 255) | 1 for i in range(4096))
+    image = capture.core.image
+    return sum(
+        image.buffers[s.buffer][s.offset : s.offset + s.end - s.start].tobytes().count(page)
+        for s in image.segments
+        if s.buffer == 0 and s.end - s.start >= 4096
+    )
+
+
+def test_a_capture_records_every_thread_and_what_proc_said(service: Service, tmp_path: Path) -> None:
+    capture = capture_process(service.pid, tmp_path / "busy.core")
+
+    note = capture.core.note
+    assert note is not None
+    threads = [thread.tid for thread in capture.core.threads]
+    assert threads[0] == service.pid
+    assert len(threads) == int(status_fields(note["proc"]["status"])["Threads"])
+    assert all(thread.registers["rip"] in capture.core.image for thread in capture.core.threads)
+    assert note["method"] == capture.method == "fork"
+    assert note["pause_ns"] == capture.pause_ns > 0
+    assert "Rss:" in note["proc"]["smaps"]
+    assert "Max open files" in note["proc"]["limits"]
+    assert "cmdline" not in note["proc"]
+    assert capture.core.auxv[9] in capture.core.image  # AT_ENTRY
+
+
+def test_a_capture_carries_its_program(service: Service, busy_program: Path, tmp_path: Path) -> None:
+    capture = capture_process(service.pid, tmp_path / "busy.core")
+
+    assert capture.core.executable is not None
+    assert capture.core.executable.tobytes() == busy_program.read_bytes()
+    code = next(m for m in parse_maps(capture.core.note["proc"]["maps"]) if m.perms == "r-xp")  # type: ignore[index]
+    assert capture.core.image.read(code.start, 4096) == busy_program.read_bytes()[:4096]
+
+
+def test_a_capture_is_readable_by_its_owner_only(service: Service, tmp_path: Path) -> None:
+    capture_process(service.pid, tmp_path / "busy.core")
+
+    assert stat.S_IMODE((tmp_path / "busy.core").stat().st_mode) == 0o600
+    assert files_in(tmp_path) == ["busy.core"]
+
+
+def test_a_capture_is_about_as_large_as_what_is_resident(service: Service, tmp_path: Path) -> None:
+    capture = capture_process(service.pid, tmp_path / "busy.core")
+
+    fields = status_fields(capture.core.note["proc"]["status"])  # type: ignore[index]
+    resident = status_bytes(fields, "RssAnon")
+    assert resident is not None
+    assert 0.5 * resident < capture.captured_bytes <= 1.05 * resident + (1 << 20)
+    on_disk = (tmp_path / "busy.core").stat().st_blocks * 512
+    assert on_disk < capture.captured_bytes + capture.core.executable.size + (1 << 20)  # type: ignore[union-attr]
+
+
+def test_the_program_s_bytes_are_put_back(service: Service) -> None:
+    capture = capture_process(service.pid, None, method="fork")
+
+    with Path(f"/proc/{service.pid}/mem").open("rb") as memory:
+        memory.seek(service.start)
+        page = memory.read(4096)
+    assert capture.core.note["code_restored"] is True  # type: ignore[index]
+    assert page == service.running.program.read_bytes()[:4096]
+
+
+def test_memory_that_was_never_touched_is_zero_and_reserved_memory_is_missing(service: Service) -> None:
+    capture = capture_process(service.pid, None)
+
+    maps = parse_maps(capture.core.note["proc"]["maps"])  # type: ignore[index]
+    reserved = next(m for m in maps if m.perms == "---p")
+    anonymous = [m for m in maps if m.is_anonymous and m.perms == "rw-p"]
+    with pytest.raises(NotCaptured):
+        capture.core.image.u8(reserved.start)
+    for mapping in anonymous:
+        assert len(capture.core.image.read(mapping.end - 4096, 4096)) == 4096
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_stopped_service_is_captured_and_stays_stopped(service: Service, method: str) -> None:
+    os.kill(service.pid, signal.SIGSTOP)
+    wait_for_state(service.pid, "T")
+    try:
+        if method == "fork":
+            with pytest.raises(CaptureError, match="no thread of the process can carry the fork"):
+                capture_process(service.pid, None, method="fork")
+        else:
+            capture = capture_process(service.pid, None)
+            assert capture.method == "stop"
+            assert capture.fallback == "the process is stopped by a signal"
+        wait_for_state(service.pid, "T")
+    finally:
+        os.kill(service.pid, signal.SIGCONT)
+    service.require_intact()
+
+
+def files_in(directory: Path) -> list[str]:
+    return sorted(entry.name for entry in directory.iterdir())
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def wait_for_state(pid: int, wanted: str) -> None:
+    deadline = time.monotonic() + 10
+    while state(pid) != wanted:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.mark.skipif(not Path("/usr/bin/gdb").exists(), reason="gdb is not installed")
+def test_gdb_opens_a_capture(service: Service, busy_program: Path, tmp_path: Path) -> None:
+    core = tmp_path / "busy.core"
+    capture = capture_process(service.pid, core)
+    heap = next(s for s in capture.core.image.segments if s.end - s.start > 1 << 20 and s.buffer == 0)
+
+    said = subprocess.run(
+        [
+            "gdb",
+            "-nx",
+            "-batch",
+            "-ex",
+            "info threads",
+            "-ex",
+            f"x/2gx {heap.start}",
+            str(busy_program),
+            str(core),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+
+    assert len(re.findall(r"LWP \d+\"?\s+(?!\])", said)) >= len(capture.core.threads)
+    assert "runtime.futex" in said
+    words = [int(word, 16) for word in re.search(r"0x[0-9a-f]+:\t(0x\w+)\t(0x\w+)", said).groups()]  # type: ignore[union-attr]
+    assert words == list(capture.core.image.words(heap.start, 2))
+
+
+def test_an_existing_file_is_kept_unless_forced(service: Service, tmp_path: Path) -> None:
+    core = tmp_path / "busy.core"
+    core.write_text("mine")
+
+    with pytest.raises(UsageError, match="exists"):
+        capture_process(service.pid, core)
+    assert core.read_text() == "mine"
+
+    capture_process(service.pid, core, force=True)
+    assert open_core(core).note is not None
+    assert files_in(tmp_path) == ["busy.core"]
+
+
+def test_a_destination_in_no_directory_is_refused(service: Service, tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match="cannot be written"):
+        capture_process(service.pid, tmp_path / "missing" / "busy.core")
+
+
+def test_a_process_that_is_not_there_is_target_gone() -> None:
+    with pytest.raises(TargetGone, match="there is no process 4194303"):
+        capture_process(4194303, None)
+
+
+def test_a_program_that_is_not_go_is_refused() -> None:
+    with pytest.raises(NotGoProcess, match="no Go program"):
+        capture_process(os.getpid(), None)
+
+
+def test_a_kernel_thread_is_refused() -> None:
+    with pytest.raises((NotGoProcess, PermissionDenied)):
+        capture_process(2, None)
+
+
+def test_a_thread_id_names_its_process(service: Service) -> None:
+    thread = max(int(task) for task in files_in(Path(f"/proc/{service.pid}/task")))
+
+    capture = capture_process(thread, None)
+
+    assert capture.core.threads[0].tid == service.pid
+
+
+def test_a_traced_process_is_left_to_its_tracer(service: Service) -> None:
+    with traced_by_another(service.pid) as tracer:
+        with pytest.raises(AlreadyTraced, match=f"traced by process {tracer}"):
+            capture_process(service.pid, None)
+        assert status_fields(Path(f"/proc/{service.pid}/status").read_text())["TracerPid"] == str(tracer)
+    service.require_intact()
+
+
+@contextlib.contextmanager
+def traced_by_another(pid: int) -> Iterator[int]:
+    """Let another process seize `pid`, without stopping it."""
+    code = f"from heldby.capture import ptrace; ptrace.seize({pid}); print('ready', flush=True); input()"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+    finally:
+        process.communicate(b"\n")
+
+
+@as_root
+def test_another_user_may_not_capture_and_is_told_why(service: Service, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+        try:
+            capture_process(service.pid, None)
+        except PermissionDenied as error:
+            os.write(writing, f"{error.message}\n{error.next_step}".encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    said = os.read(reading, 4096).decode()
+    os.close(reading)
+
+    assert "may not be read" in said
+    assert f"heldby doctor {service.pid}" in said
+
+
+@as_root
+def test_a_disk_without_room_is_seen_before_the_process_is_stopped(service: Service, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "1m"), pytest.raises(NoSpace, match="the capture needs about"):
+        capture_process(service.pid, tmp_path / "disk" / "busy.core")
+    service.require_intact()
+
+
+@contextlib.contextmanager
+def small_disk(path: Path, size: str) -> Iterator[None]:
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)], check=True)
+    try:
+        yield
+        assert files_in(path) == []
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_disk_that_fills_up_leaves_nothing_behind(service: Service, tmp_path: Path, method: str) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, hard))
+    try:
+        with pytest.raises(NoSpace, match="could not be written"):
+            capture_process(service.pid, tmp_path / "busy.core", method=method)  # type: ignore[arg-type]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files_in(tmp_path) == []
+    service.require_intact()
+
+
+@pytest.mark.parametrize("delay", [0.002, 0.006, 0.01, 0.014, 0.02])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_target_that_dies_meanwhile_is_target_gone_or_already_captured(
+    service: Service, tmp_path: Path, method: str, delay: float
+) -> None:
+    killer = threading.Timer(delay, os.kill, (service.pid, signal.SIGKILL))
+    killer.start()
+    outcomes: list[str] = []
+    while "gone" not in outcomes and len(outcomes) < 200:
+        try:
+            outcomes.append(
+                capture_process(service.pid, tmp_path / "busy.core", method=method, force=True).method
+            )  # type: ignore[arg-type]
+        except (TargetGone, NotGoProcess):  # a zombie has no program
+            outcomes.append("gone")
+    killer.join()
+
+    assert outcomes[-1] == "gone"
+    service.running.process.wait(timeout=5)  # nothing of ours keeps the dead process
+
+
+def test_a_capture_from_another_thread_works(service: Service) -> None:
+    captures: list[Capture] = []
+    thread = threading.Thread(target=lambda: captures.append(capture_process(service.pid, None)))
+    thread.start()
+    thread.join()
+
+    assert captures[0].method == "fork"
+    service.require_intact()
+
+
+def test_a_core_in_memory_goes_when_it_is_not_used_any_more(service: Service) -> None:
+    before = files_in(Path("/proc/self/fd"))
+
+    core = capture_process(service.pid, None).core
+    entry = core.image.read(core.auxv[9], 4)
+    del core
+    gc.collect()
+
+    assert len(entry) == 4
+    assert files_in(Path("/proc/self/fd")) == before
+
+
+@as_root
+def test_a_service_in_a_container_is_recorded_with_its_own_thread_ids(busy_program: Path) -> None:
+    with in_pid_namespace(busy_program) as pid:
+        capture = capture_process(pid, None)
+
+    assert capture.method == "fork"
+    assert capture.core.threads[0].tid == 1
+    assert max(thread.tid for thread in capture.core.threads) < 1000
+    assert capture.core.note["pid"] == pid  # type: ignore[index]
+
+
+@contextlib.contextmanager
+def in_pid_namespace(program: Path) -> Iterator[int]:
+    """Run the busy service as process 1 of a PID namespace of its own; yield its id out here."""
+    process = subprocess.Popen(
+        ["unshare", "--pid", "--fork", "--kill-child", str(program), "4"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        yield int(children[0])
+    finally:
+        process.kill()
+        process.communicate()
