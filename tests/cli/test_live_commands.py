@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -9,12 +10,16 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 import heldby
+from heldby.cli.main import main
 from heldby.profiles.pprof_read import read_profile
 from tests.render.test_json_output import SCHEMA_1, violations
 from tests.support.build import Mode, scenario_program
@@ -46,15 +51,19 @@ def capture(service: Running, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "heldby.cli.main", *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        env=os.environ | environment,
-    )
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def command(*arguments: str, **environment: str) -> Done:
+    """Run the command line in this process: importing the kernels again would take most of the time."""
+    out, err = io.StringIO(), io.StringIO()
+    with mock.patch.dict(os.environ, environment), redirect_stdout(out), redirect_stderr(err):
+        code = main(list(arguments))
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +98,14 @@ def test_holders_add_up_to_the_live_bytes_and_shares_to_one(document: dict[str, 
 
 
 def test_the_screen_says_the_same_as_the_json(capture: Path, document: dict[str, Any]) -> None:
-    done = command(str(capture), COLUMNS="120")
+    done = subprocess.run(
+        [sys.executable, "-m", "heldby.cli.main", str(capture)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=os.environ | {"COLUMNS": "120"},
+    )
 
     lines = done.stdout.split("\n")
     assert done.returncode == 0
@@ -200,6 +216,26 @@ def test_the_wrong_executable_is_refused(capture: Path, go_tool: Toolchain) -> N
     assert done.returncode == 4
     assert "  next: " in done.stderr
     assert done.stdout == ""
+
+
+def test_a_core_cut_off_anywhere_gives_an_answer_with_a_note_or_an_error(
+    capture: Path, tmp_path: Path
+) -> None:
+    data = capture.read_bytes()
+    cut = tmp_path / "cut.core"
+    codes = set()
+    for size in (0, 10, 63, 64, 100, 4096, *(len(data) * part // 12 for part in range(1, 12)), len(data) - 1):
+        cut.write_bytes(data[:size])
+        done = command(str(cut))
+        codes.add(done.returncode)
+        if done.returncode == 0:
+            assert "note: the core is cut off" in done.stdout, size
+        else:
+            assert done.returncode in (4, 5), (size, done.stderr)
+            assert done.stderr.startswith("heldby: ")
+            assert done.stdout == ""
+
+    assert 4 in codes
 
 
 def test_the_process_of_another_user_is_told_apart(service: Running) -> None:

@@ -54,7 +54,7 @@ class _Terminated(BaseException):
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     run = Run()
-    signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         code = _invoke(sys.argv[1:] if arguments is None else arguments, run)
         sys.stdout.flush()
@@ -75,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
     except Exception as error:  # the last resort: no traceback reaches the screen
         code = report(internal_error(error, run))
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return code
 
 
