@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from heldby.errors import FormatError, Unsupported, UsageError
+from heldby.errors import FormatError, NotCaptured, Unsupported, UsageError
 from heldby.progress import QUIET, Progress
 
 if TYPE_CHECKING:
@@ -57,7 +57,16 @@ def open(  # noqa: A001
     core = open_target(target, method=method, progress=progress)
     from heldby.heap import load_heap  # after the target was looked at: a wrong one is answered at once
 
-    return load_heap(core, exe=executable, progress=progress)
+    try:
+        return load_heap(core, exe=executable, progress=progress)
+    except NotCaptured as error:
+        # Raised deep below, where only the address is known.
+        if error.cause is None:
+            error.cause = (
+                "; ".join(core.caveats) or "what wrote the core left pages out that the runtime uses"
+            )
+            error.next_step = "take it again with: heldby capture PID -o FILE"
+        raise
 
 
 def open_target(target: Target, *, method: Method = "auto", progress: Progress = QUIET) -> CoreFile:

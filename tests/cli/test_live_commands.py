@@ -233,6 +233,7 @@ def test_a_core_cut_off_anywhere_gives_an_answer_with_a_note_or_an_error(
         else:
             assert done.returncode in (4, 5), (size, done.stderr)
             assert done.stderr.startswith("heldby: ")
+            assert "  next: " in done.stderr, size
             assert done.stdout == ""
 
     assert 4 in codes
