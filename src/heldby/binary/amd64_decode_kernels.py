@@ -1,6 +1,7 @@
 """Decoding one amd64 instruction: where it ends, what it is, which registers and memory it names."""
 
 # mypy: ignore-errors
+# ruff: noqa: PLR1714 (plain comparisons compile faster)
 from __future__ import annotations
 
 import numpy as np
@@ -18,8 +19,9 @@ from heldby.jit import inline_kernel
 
 KEY, FLAGS, WIDE, MOD, REG, RM, BASE, DISPLACEMENT, RELATIVE = range(9)
 """Of the decoded instruction: 256 * map + opcode (plus `VECTOR_KEY`), flags of `amd64_opcodes`, REX.W,
-mod (-1 without a ModRM byte), reg, rm (or the register in the opcode, AX where it has none), base register when there is no index
-(-1), displacement, whether that is relative to the next instruction."""
+mod (-1 without a ModRM byte), reg, rm (or the register in the opcode, AX where it has none), base register
+when there is no index (-1), displacement, whether that is relative to the next instruction.
+"""
 
 VECTOR_KEY = 1 << 12
 
@@ -72,7 +74,7 @@ def decode(code, position, limit, table, immediates, fields):
             opcode_map = 2 if opcode == 0x38 else 3
             opcode = np.int64(code[position])
             position += 1
-    elif opcode == 0xC5 or opcode == 0xC4 or opcode == 0x62:  # noqa: PLR1714
+    elif opcode == 0xC5 or opcode == 0xC4 or opcode == 0x62:
         extra = 1 if opcode == 0xC5 else 2 if opcode == 0xC4 else 3
         if position + extra >= limit:
             return -1
@@ -131,7 +133,7 @@ def decode(code, position, limit, table, immediates, fields):
         position += width
     elif opcode_map == 1 or opcode >= 0x50:
         rm = (opcode & 7) | ((rex & 1) << 3)
-    if (immediate != IMM_GROUP3_8 and immediate != IMM_GROUP3_Z) or reg & 7 < 2:
+    if not (immediate == IMM_GROUP3_8 or immediate == IMM_GROUP3_Z) or reg & 7 < 2:
         position += immediates[immediate, mode]
     if position > limit:
         return -1
@@ -157,8 +159,8 @@ def _only_reads(key, extension):
     """Whether a group's member, unlike others of it, does not write its operand."""
     if key >= 0x80 and key <= 0x83:
         return extension == 7  # CMP
-    if key == 0xF6 or key == 0xF7:  # noqa: PLR1714
+    if key == 0xF6 or key == 0xF7:
         return extension < 2 or extension > 3  # TEST, MUL, DIV
-    if key == 0xFE or key == 0xFF:  # noqa: PLR1714
+    if key == 0xFE or key == 0xFF:
         return extension > 1  # CALL, JMP, PUSH
     return key == 0x1BA and extension == 4  # BT

@@ -40,7 +40,8 @@ def sign_extend(value, bits):
 
 @kernel
 def scan_arm64(
-    code, base, entries, roles, results, learnt, state, data, kinds, values, joins, spills, references, evidence
+    code, base, entries, roles, results, learnt, state, data, kinds, values, joins, spills, references,
+    evidence,
 ):  # fmt: skip
     """Scan `code`; return ``(references, evidence rows, undecodable bytes)``.
 

@@ -5,7 +5,9 @@ Source: debug/buildinfo and cmd/link/internal/ld/data.go (Go 1.18 to 1.27 write 
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -53,8 +55,8 @@ class BuildInfo:
 def read_build_info(executable: Executable) -> BuildInfo | None:
     """Return the build information, or None when the program has none (a few tools remove it).
 
-    The section ``.go.buildinfo`` comes first, then every 16-aligned place of the writable and the read-only
-    segments that starts with the magic bytes.
+    The section ``.go.buildinfo`` comes first, then every 16-aligned place that is mapped and starts with the
+    magic bytes.
     """
     for data in _candidates(executable):
         info = _parse(data)
@@ -67,16 +69,11 @@ def _candidates(executable: Executable) -> Iterator[bytes]:
     section = executable.section(".go.buildinfo")
     if section is not None:
         yield executable.data[section.offset : section.offset + min(section.size, _MAX_TEXT)].tobytes()
-    found = 0
-    for segment in sorted(executable.segments, key=lambda s: (s.executable, not s.writable)):
-        data = executable.data[segment.offset : segment.offset + segment.file_size]
-        whole = data.tobytes()
-        position = whole.find(MAGIC)
-        while position >= 0 and found < _MAX_CANDIDATES:
-            if (segment.address + position) % _ALIGN == 0:
-                found += 1
-                yield whole[position : position + _MAX_TEXT]
-            position = whole.find(MAGIC, position + 1)
+    for found in itertools.islice(re.finditer(re.escape(MAGIC), executable.data.data), _MAX_CANDIDATES):
+        start = found.start()
+        segment = next((s for s in executable.segments if s.offset <= start < s.offset + s.file_size), None)
+        if segment is not None and (segment.address + start - segment.offset) % _ALIGN == 0:
+            yield executable.data[start : start + _MAX_TEXT].tobytes()
 
 
 def _parse(data: bytes) -> BuildInfo | None:

@@ -138,15 +138,23 @@ def call(
     """Write down what a call tells, and leave in the registers what it returns; return the evidence count.
 
     Args:
-        callee: address of the called function, and its `role`.
-        known: what is known of its first result, with `known_value`.
+        callee: address of the called function.
+        role: its ``ROLE_*``.
+        known: what is known of its first result.
+        known_value: likewise.
         state: ``int64[1]``, see `scan_amd64`.
         data: ``int64[2]``, bounds of the data.
-        kinds: what registers hold, with `values`.
-        a0: register of the first argument and of the first result; `a1`, `a2`, `a4` second, third, fifth.
-        spills: ``int64[SPILL_WORDS, 3]``; those of this `generation` count.
+        kinds: ``int64[registers]``, what registers hold.
+        values: likewise.
+        a0: register of the first argument and of the first result.
+        a1: register of the second argument.
+        a2: of the third.
+        a4: of the fifth.
+        spills: ``int64[SPILL_WORDS, 3]``.
+        generation: of the spills that count.
         place: a number that no other call has.
-        evidence: ``int64[capacity, 3]`` of which `told` rows are written.
+        evidence: ``int64[capacity, 3]``.
+        told: how many of its rows are written.
     """
     kind0, kind1, kind2 = kinds[a0], kinds[a1], kinds[a2]
     about = np.int64(0)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.binary import code_constants as cc
-from heldby.errors import Unsupported
+from heldby.errors import FormatError, Unsupported
 from heldby.memory.image import Bytes
 
 _ROLES: Final[dict[str, int]] = {
@@ -171,8 +171,15 @@ def scan_code(
             evidence, and damage may cost a few references after it.
 
     Raises:
+        FormatError: the addresses cannot be.
         Unsupported: another machine.
     """
+    if not all(0 <= value < 1 << 62 for value in (address, *data_range)):
+        raise FormatError(
+            f"code at {address:#x} with data in {data_range[0]:#x}..{data_range[1]:#x} lies out of bounds",
+            cause="the program's headers are damaged",
+            next_step="copy the program again",
+        )
     entries, roles = functions.entries, functions.roles
     bounds = np.array(data_range, np.int64)
     code = np.frombuffer(code.tobytes(), np.uint8)

@@ -57,6 +57,8 @@ def scan_units(info, units, code_rows, rows, specs, table):
     """
     count = 0
     bad = 0
+    # Attributes of no size could make this take for ever; real ones are less than one per byte.
+    budget = np.int64(8) * info.shape[0] + (1 << 20)
     capacity = table.shape[0]
     for unit in range(units.shape[0]):
         at_start = count
@@ -97,6 +99,9 @@ def scan_units(info, units, code_rows, rows, specs, table):
             runtime_type = np.int64(0)
             high_is_address = False
             wanted = depth <= 1
+            budget -= rows[row, 3] - rows[row, 2]
+            if budget < 0:
+                return at_start, unit, bad
             for spec in range(rows[row, 2], rows[row, 3]):
                 attribute = specs[spec, 0]
                 form = specs[spec, 1]

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from heldby.binary.dwarf_constants import FORM_IMPLICIT_CONST, SKIP_UNKNOWN, SKIPS
 
 _MAX_CODE = 1 << 16
-_MAX_SPECS = 1 << 20
+_MAX_ABBREVIATIONS = 1 << 22  # codes, rows and specs of all tables together
+_MAX_SPECS = 512  # of one abbreviation; compilers write about 20
 _UNIT_COMPILE: Final = 1
 
 
@@ -41,6 +42,8 @@ class Units:
 
     def of(self, offset: int) -> int:
         """Return the index of the unit that holds entry `offset`, or -1; O(log units)."""
+        if not 0 <= offset < 1 << 62:
+            return -1
         index = int(np.searchsorted(self.table[:, 0], offset, "right")) - 1
         if index >= 0 and self.table[index, 1] <= offset < self.table[index, 2]:
             return index
@@ -109,7 +112,8 @@ class _Abbreviations:
     def at(self, offset: int) -> tuple[int, int] | None:
         """Return first index in `code_rows` and number of codes of the table at `offset`; None if damaged."""
         if offset not in self._known:
-            self._known[offset] = self._read(offset) if len(self.specs) < _MAX_SPECS else None
+            total = len(self.specs) + len(self.rows) + len(self.code_rows)
+            self._known[offset] = self._read(offset) if total < _MAX_ABBREVIATIONS else None
         return self._known[offset]
 
     def _read(self, position: int) -> tuple[int, int] | None:
@@ -135,7 +139,7 @@ class _Abbreviations:
         return start, count
 
     def _read_specs(self, position: int) -> int:
-        while True:
+        for _ in range(_MAX_SPECS):
             attribute, position = read_uleb(self._data, position)
             form, position = read_uleb(self._data, position)
             constant = 0
@@ -145,6 +149,7 @@ class _Abbreviations:
                 return position
             skip = SKIPS.get(form, SKIP_UNKNOWN)
             self.specs.append((attribute & 0xFFFF, form & 0xFFFF, skip, constant))
+        raise IndexError
 
 
 def read_uleb(data: bytes, position: int) -> tuple[int, int]:

@@ -27,7 +27,8 @@ _PF_WRITE, _PF_EXECUTE = 2, 1
 _SHT_NOTE, _SHT_NOBITS = 7, 8
 _SHF_ALLOC, _SHF_COMPRESSED = 0x2, 0x800
 _ELFCOMPRESS_ZLIB = 1
-_ZLIB_MAX_RATIO = 1040  # deflate cannot do better than 1032:1, so a larger promise is a lie
+_MAX_RATIO = 64  # debug sections shrink to a third; a larger promise is a bomb
+_MAX_NOTES = 64
 _MAX_SECTIONS = 1 << 16
 _HEADER: Final = np.dtype(
     [
@@ -166,7 +167,7 @@ class Executable:
             if header["type"] == _PT_NOTE:
                 start, size = int(header["offset"]), int(header["filesz"])
                 regions.append(self.data[start : start + size])
-        for region in regions:
+        for region in regions[:_MAX_NOTES]:
             found = _find_note(region[: 1 << 20].tobytes(), owner, kind)
             if found is not None:
                 return found
@@ -370,7 +371,7 @@ def _decompressed(raw: Bytes, section: str, name: str) -> Bytes:
             cause="only zlib is read",
             next_step="objcopy --decompress-debug-sections PROGRAM",
         )
-    if len(head) < 24 or size > raw.size * _ZLIB_MAX_RATIO:
+    if len(head) < 24 or size > (raw.size + 4096) * _MAX_RATIO:
         raise _damaged(section, name)
     decompressor = zlib.decompressobj()
     try:
