@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.graph.dominators import direct_edges, tops
+from heldby.graph.csr import NONE
+from heldby.graph.dominators import direct_edges, first_referrers, tops
 from heldby.graph.merged import MergedTree, merged
 from heldby.graph.owners import owners
 from heldby.heap.heap import Heap
@@ -26,11 +27,10 @@ U64 = NDArray[np.uint64]
 # A step key: two bits of kind, then 30 bits of label or name, then 32 bits of type or signature.
 _KIND_SHIFT: Final = np.uint64(62)
 _LABEL_SHIFT: Final = np.uint64(32)
+_MAX_STEPS: Final = 256
 _LOW: Final = np.uint64(0xFFFFFFFF)
 _LABEL_MASK: Final = np.uint64((1 << 30) - 1)
 _FIELD, _ROOT, _SHARED = (np.uint64(kind) for kind in (1, 2, 3))
-INDIRECT: Final = (1 << 30) - 1
-"""The label of a step to an object that its dominator does not refer to itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +51,13 @@ class HolderTree:
     top: U32
 
     def step(self, path: int) -> tuple[str, int, int]:
-        """Return kind (``field``, ``root``, ``shared``), label or name, and type or signature of a path's step."""
+        """Return what kind of step leads to a path, by which label, and to what.
+
+        ``field``: label and type; ``via``: label and the path that it leads on from; ``root``: name and
+        `RootKind`; ``shared``: 0 and the number of the signature.
+        """
         key = np.uint64(self.paths.key[path])
-        kind = ("", "field", "root", "shared")[int(key >> _KIND_SHIFT)]
+        kind = ("via", "field", "root", "shared")[int(key >> _KIND_SHIFT)]
         return kind, int(key >> _LABEL_SHIFT & _LABEL_MASK), int(key & _LOW)
 
     def type_of(self, path: int) -> int:
@@ -61,7 +65,7 @@ class HolderTree:
         kind, _, low = self.step(path)
         if kind == "field":
             return low
-        if kind == "shared":
+        if kind in ("shared", "via") and path:
             vertex = int(self.heap.tree.order[self.paths.first[path]])
             return int(self.heap.naming.type_of[vertex])
         return 0
@@ -73,35 +77,29 @@ class HolderTree:
             return None
         naming = self.heap.naming
         kind, label, _ = self.step(path)
-        if kind == "field" and label != INDIRECT and naming.label_text(label).endswith("[*]"):
+        if kind in ("field", "via") and naming.label_text(label).endswith("[*]"):
             return naming.element_type_name(number)
         return naming.type_name(number)
 
     def text(self, path: int) -> str:
         """Return the signature: ``main.manager.paths[*].Seen[*]``."""
         parts: list[str] = []
-        while path:
+        # Steps lead from one path to an earlier one, so the walk ends; a path in pieces is cut off.
+        while path and len(parts) < _MAX_STEPS:
             kind, label, low = self.step(path)
-            if kind == "field":
-                parts.append(self._field_text(path, label, low))
+            if kind in ("field", "via"):
+                text = self.heap.naming.label_text(label)
+                parts.append(f"({text})*" if self._repeats(path) else text)
             elif kind == "root":
                 parts.append(self.root_name(path))
                 break  # a variable of the runtime lies below the node "runtime", which adds nothing
             else:
                 parts.append(self.heap.naming.type_name(self.type_of(path)))
-            path = int(self.paths.parent[path])
+            path = low if kind == "via" else int(self.paths.parent[path])
         return "".join(reversed(parts))
 
-    def _field_text(self, path: int, label: int, type_number: int) -> str:
-        repeated = (
-            "*"
-            if self.paths.recursive[path] and self.paths.recursive[path] * 2 > self.paths.count[path]
-            else ""
-        )
-        if label == INDIRECT:
-            return f"…{self.heap.naming.type_name(type_number)}"
-        text = self.heap.naming.label_text(label)
-        return f"({text})*" if repeated else text
+    def _repeats(self, path: int) -> bool:
+        return int(self.paths.recursive[path]) * 2 > int(self.paths.count[path])
 
     def roots_on_path(self) -> dict[int, int]:
         """Return how many root vertices lie on each path that has any; they are no objects."""
@@ -159,28 +157,30 @@ def build_holder_tree(heap: Heap) -> HolderTree:
     """Merge the dominator tree of `heap` by path names. O(vertices + references)."""
     tree = heap.tree
     top = tops(tree)
-    direct = direct_edges(heap.graph, tree)
-    keys = _field_keys(heap, direct)
+    via, edges = first_referrers(heap.graph, tree, direct_edges(heap.graph, tree))
+    keys = _field_keys(heap, via, edges)
     at_root = np.flatnonzero(tree.idom == 0)[1:]
     groups = _shared_keys(heap, top, at_root, keys)
     _root_keys(heap, keys)
-    # A path's retained bytes must not be cut by depth before the recursion is folded.
-    paths = merged(tree, keys, heap.sizes, max_depth=64)
+    paths = merged(tree, keys, heap.sizes, via=via, max_depth=64)
     return HolderTree(heap, paths, groups, top)
 
 
-def _field_keys(heap: Heap, direct: NDArray[np.int64]) -> U64:
-    """Return the key of every number's step from its dominator; 0 where the step shows nothing."""
+def _field_keys(heap: Heap, via: U32, edges: NDArray[np.int64]) -> U64:
+    """Return the key of every number's step from its dominator or its referrer; 0 where it shows nothing."""
     tree, naming = heap.tree, heap.naming
     vertices = tree.order
     types = np.zeros(vertices.size, np.uint64)
     is_object = vertices <= np.uint32(heap.object_count)
     types[is_object] = naming.type_of[vertices[is_object]]
-    labels = np.full(vertices.size, INDIRECT, np.uint64)
-    has_edge = direct >= 0
-    labels[has_edge] = naming.labels(direct[has_edge], vertices[tree.idom[has_edge]])
-    keys = (_FIELD << _KIND_SHIFT) | (labels << _LABEL_SHIFT) | types
-    keys[has_edge & (labels == 0)] = 0
+    indirect = via != np.uint32(NONE)
+    sources = np.where(indirect, via, tree.idom)
+    labels = np.zeros(vertices.size, np.uint64)
+    known = edges >= 0
+    labels[known] = naming.labels(edges[known], vertices[sources[known]])
+    kind = np.where(indirect, np.uint64(0), _FIELD << _KIND_SHIFT)
+    keys = kind | (labels << _LABEL_SHIFT) | types
+    keys[known & ~indirect & (labels == 0)] = 0
     return keys
 
 

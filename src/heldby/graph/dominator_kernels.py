@@ -176,6 +176,24 @@ def find_direct_edges(offsets, targets, number, idom, direct):
 
 
 @kernel
+def find_first_referrers(offsets, targets, number, idom, direct, via):
+    """For each j without a direct edge find the referrer of least number: ``via[j]``, by ``direct[j] = -2 - e``.
+
+    What the root dominates is left alone. `via` must be NONE before. The parent in the depth-first walk is a
+    referrer of lesser number, so there always is one.
+    """
+    for v in range(u64(offsets.size) - ONE):
+        i = number[v]
+        if i == np.uint32(_NONE):
+            continue
+        for e in range(u64(offsets[v]), u64(offsets[v + ONE])):
+            j = u64(number[u64(targets[e])])
+            if direct[j] < 0 and j != ZERO and idom[j] != 0 and i < via[j]:
+                via[j] = i
+                direct[j] = -2 - np.int64(e)
+
+
+@kernel
 def collect_owners(offsets, targets, number, idom, top, group, pairs):
     """Put ``shared << 32 | group of the referrer's top`` in `pairs`, for each edge into a child of the root.
 

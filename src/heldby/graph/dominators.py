@@ -20,6 +20,7 @@ from heldby.graph.csr import NONE, Graph
 from heldby.graph.dominator_kernels import (
     add_to_parents,
     find_direct_edges,
+    find_first_referrers,
     find_tops,
     group_by_head,
     semi_nca,
@@ -133,6 +134,28 @@ def direct_edges(graph: Graph, tree: DominatorTree) -> NDArray[np.int64]:
     direct = np.full(tree.reached_count, -1, np.int64)
     find_direct_edges(graph.offsets, graph.targets, tree.number, tree.idom, direct)
     return direct
+
+
+def first_referrers(
+    graph: Graph, tree: DominatorTree, direct: NDArray[np.int64]
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Return who refers to what its dominator does not refer to itself, and by which edge.
+
+    Args:
+        graph: the edges.
+        tree: their dominator tree.
+        direct: what `direct_edges` returned.
+
+    Returns:
+        ``uint32[k]``: the number of the first referrer in preorder, NONE where there is a direct edge or the
+        root is the dominator; and ``int64[k]``: `direct` with that referrer's edge in place of -1.
+        One pass over the edges; 12 bytes for each node.
+    """
+    via, edges = np.full(tree.reached_count, NONE, np.uint32), direct.copy()
+    find_first_referrers(graph.offsets, graph.targets, tree.number, tree.idom, edges, via)
+    found = via != NONE
+    edges[found] = -2 - edges[found]
+    return via, edges
 
 
 def _check_length(name: str, array: NDArray[np.generic], expected: int) -> None:

@@ -47,9 +47,16 @@ def move_rows(old, new, shift):
             new[row, ONE] = rest
 
 
+_STEP = np.uint64((1 << 62) - 1)
+_LABEL = np.uint64(((1 << 62) - 1) ^ 0xFFFFFFFF)
+
+
 @kernel
-def merge_paths(idom, step, order, sizes, path_of, table, shift, paths, max_depth, max_paths, state):
+def merge_paths(idom, step, via, order, sizes, path_of, table, shift, paths, max_depth, max_paths, state):
     """Give each vertex, dominators first, the path of its dominator's path and its own step.
+
+    `via` is empty or names, by number, the referrer that an indirect step starts from (NONE for a direct
+    one): a step from the path on which its referrer lies, or the same step again.
 
     `paths` has one row of `COLUMNS` words for each path. `state` holds the next vertex, the numbers of paths
     and of table rows, and how many vertices were folded for lack of depth or paths.
@@ -69,6 +76,19 @@ def merge_paths(idom, step, order, sizes, path_of, table, shift, paths, max_dept
         above = u64(path_of[u64(idom[i])])
         key = u64(step[i])
         path = above
+        if via.size and via[i] != np.uint32(_NONE):
+            # A step from a referrer below the dominator: it leads on from the referrer's path.
+            start = u64(path_of[u64(via[i])])
+            label = key & _LABEL
+            if start != ZERO and (label == ZERO or u64(step[paths[start, FIRST]]) & _STEP == key):
+                path_of[i] = start
+                paths[start, OBJECTS] += ONE
+                paths[start, SHALLOW] += u64(sizes[u64(order[i])])
+                if label != ZERO:
+                    paths[start, COUNT] += ONE
+                    paths[start, RECURSIVE] += ONE
+                continue
+            key = label | start
         if key != ZERO:
             if paths[above, DEPTH] >= u64(max_depth):
                 folded += ONE

@@ -79,6 +79,7 @@ def merged(
     step: NDArray[np.uint64] | NDArray[np.uint32],
     sizes: NDArray[np.uint32] | NDArray[np.int64],
     *,
+    via: NDArray[np.uint32] | None = None,
     max_depth: int = 30,
     max_paths: int = 1 << 20,
 ) -> MergedTree:
@@ -91,6 +92,10 @@ def merged(
         step: ``uint64[k]`` or ``uint32[k]``, by number: the key of the step from the dominator, 0 for
             transparent. ``step[0]`` is not read.
         sizes: ``uint32[n]`` or ``int64[n]``, by vertex: shallow bytes.
+        via: ``uint32[k]``, by number: for a vertex that its dominator does not refer to, the number of a
+            referrer that comes before it (see `first_referrers`); NONE elsewhere. The step's upper two bits
+            must be 0 there and its lower 32 bits a type: the path's key becomes the step's label with the
+            referrer's path below it; the same step again (a list's next) stays on its path.
         max_depth: the most steps of a path, 1 to `MAX_DEPTH`.
         max_paths: the most paths, the root's included.
     """
@@ -105,8 +110,20 @@ def merged(
     paths[0, merge_kernels.COUNT] = paths[0, merge_kernels.OBJECTS] = 1
     paths[0, merge_kernels.SHALLOW] = sizes[0]
     state = np.array([1, 1, 0, 0], np.uint64)  # the root has its path already
+    referrers = np.zeros(0, np.uint32) if via is None else via
     while not merge_paths(
-        tree.idom, step, tree.order, sizes, path_of, table, 64 - bits, paths, max_depth, max_paths, state
+        tree.idom,
+        step,
+        referrers,
+        tree.order,
+        sizes,
+        path_of,
+        table,
+        64 - bits,
+        paths,
+        max_depth,
+        max_paths,
+        state,
     ):
         bits += 2
         table, paths = _grown_table(table, bits), _grown_paths(paths, 1 << (bits - 1))
