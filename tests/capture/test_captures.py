@@ -75,6 +75,20 @@ def test_a_capture_records_every_thread_and_what_proc_said(service: Service, tmp
     assert capture.core.auxv[9] in capture.core.image  # AT_ENTRY
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_the_recorded_mappings_add_up_to_the_resident_size_at_the_pause(
+    service: Service, method: str
+) -> None:
+    capture = capture_process(service.pid, None, method=method)  # type: ignore[arg-type]
+
+    proc = capture.core.note["proc"]  # type: ignore[index]
+    by_mapping = sum(int(kilobytes) for kilobytes in re.findall(r"^Rss: +(\d+) kB", proc["smaps"], re.M))
+    resident = status_bytes(status_fields(proc["status"]), "VmRSS")
+    assert resident is not None
+    # The kernel counts VmRSS per processor and adds up in steps.
+    assert abs(by_mapping * 1024 - resident) < 1 << 20
+
+
 def test_a_capture_carries_its_program(service: Service, busy_program: Path, tmp_path: Path) -> None:
     capture = capture_process(service.pid, tmp_path / "busy.core")
 

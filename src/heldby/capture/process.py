@@ -40,6 +40,7 @@ from heldby.capture.program import Program, open_program
 from heldby.capture.recording import (
     PauseFacts,
     Recording,
+    complete_facts,
     estimate_pages,
     read_pause_facts,
 )
@@ -212,6 +213,7 @@ class _Job:
             with self.progress.phase("forking the process"), signals_blocked():
                 facts, copy, threads = self._fork(rooms)
             settle_copy(copy)
+            facts = complete_facts(facts, copy.pid)
             recording.copy(copy.pid, facts, self.progress, self._watch(Headroom(self.pid)))
         except SourceGone:
             raise ForkFailed(
@@ -238,7 +240,7 @@ class _Job:
         recording = Recording(self.pid, self.program, self.output.fd)
         try:
             with StoppedThreads(self.pid) as threads:
-                facts = self._facts(threads, inner_ids)
+                facts = complete_facts(self._facts(threads, inner_ids), self.pid)
                 recording.copy(self.pid, facts, self.progress, lambda: None)
         except SourceGone:
             raise TargetGone(f"process {self.pid} ended while it was captured") from None
