@@ -85,7 +85,8 @@ class DwarfImport:
             for field in of.fields[:_MAX_FIELDS]
             if 0 <= field.offset <= of.size
         )
-        short = of.name.rpartition("/")[2] if "[" not in of.name else of.name
+        plain, bracket, arguments = of.name.partition("[")
+        short = plain.rpartition("/")[2] + bracket + arguments if plain else of.name
         known = GoType(
             name=short,
             kind=kind,

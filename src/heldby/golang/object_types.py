@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from heldby.errors import NotCaptured
 from heldby.golang import type_scan as scan
 from heldby.golang.closures import Captures, ClosureStructs, closure_type, entries_of
+from heldby.golang.code_types import CodeTypes, read_code_types
 from heldby.golang.functions import FunctionTable
 from heldby.golang.objects import ObjectTable
 from heldby.golang.references import References
@@ -155,7 +156,8 @@ def type_objects(
         captures: what the debug information says of closures.
         progress: told of the one phase.
     """
-    typing = _Typing(runtime, types, objects, references, roots or RootSlots.none())
+    code = read_code_types(runtime, types, functions.arrays.entry)
+    typing = _Typing(runtime, types, objects, references, roots or RootSlots.none(), code)
     with progress.phase("types"):
         typing.from_headers()
         typing.from_roots()
@@ -164,6 +166,7 @@ def type_objects(
         typing.from_closures(functions, captures)
         typing.from_shapes()
         typing.from_closures(functions, captures)
+        typing.from_mark_workers()
     return typing.result()
 
 
@@ -177,6 +180,7 @@ class _Typing:
         objects: ObjectTable,
         references: References,
         roots: RootSlots,
+        code: CodeTypes,
     ) -> None:
         self.runtime = runtime
         self.types = types
@@ -184,6 +188,7 @@ class _Typing:
         self.objects = objects
         self.references = references
         self.heap = heap_view(objects, references, roots)
+        self.code = code
         self.itabs: dict[int, int] = {}
         self.strange: set[int] = set()
         self.dynamic = dynamic_types(runtime, types, self.itabs)
@@ -295,6 +300,8 @@ class _Typing:
             example = int(first[row])
             own = int(number[chosen[example]])
             fitting = structs.fitting(size, mask)
+            if fitting.size > 1:
+                fitting = self.code.closure_structs(entry, fitting)
             struct = own if own in structs.numbers else int(fitting[0]) if fitting.size == 1 else 0
             made[row] = closure_type(
                 types,
@@ -317,7 +324,7 @@ class _Typing:
         if not unknown.size:
             return
         index = ShapeIndex(self.types, self.layouts, columns, slot_bytes_of)
-        matcher = ShapeMatcher(self.runtime, self.heap, index, self.layouts)
+        matcher = ShapeMatcher(self.runtime, self.heap, index, self.layouts, self.code.allocated)
         steps = [(True, _SHAPE_SAMPLE), (True, None), (False, _SHAPE_SAMPLE), (False, None)]
         step = 0
         for _ in range(_MAX_SHAPE_ROUNDS):
@@ -359,6 +366,29 @@ class _Typing:
         unknown = np.flatnonzero(open_question & (self.heap.bitmap[self.heap.span] != 0))
         chosen: NDArray[np.uint32] = unknown[unknown != 0].astype(np.uint32)
         return chosen
+
+    def from_mark_workers(self) -> None:
+        """Recognise the pool nodes of the collector's workers: pointer-free, but they name their thread.
+
+        runtime/mgc.go, gcBgMarkWorkerNode: {node lfnode (16 bytes), m muintptr}, padded off other data.
+        """
+        named = self.types.named("runtime.gcBgMarkWorkerNodePadded") or self.types.named(
+            "runtime.gcBgMarkWorkerNode"
+        )
+        if not named:
+            return
+        heap, number = self.heap, named[-1]
+        slot = slot_bytes_of(np.array([self.types.size[number]], np.uint64))[0]
+        unknown = np.flatnonzero((self.state.type == 0) & (heap.elemsize[heap.span] == slot)).astype(
+            np.uint32
+        )
+        unknown = unknown[unknown != 0]
+        threads = np.zeros(unknown.size, np.uint64)
+        read_object_words(self.runtime.pages, heap.addr, unknown, 2, threads)
+        found = self.state.type[self.objects.find(threads)] >> np.uint32(1)
+        machines = [n for name in ("runtime.m", "runtime.mPadded") for n in self.types.named(name)]
+        good = np.isin(found, np.array(machines, np.uint32))
+        self.accept(unknown[good], np.full(int(good.sum()), number * 2, np.uint32), BY_POINTER)
 
     def untyped_with_references(self) -> NDArray[np.uint32]:
         """Return the unknown objects that refer to something."""

@@ -39,7 +39,7 @@ from heldby.jit import ONE, ZERO, kernel, u64
 from heldby.memory.paging_kernels import load64
 
 IMPOSSIBLE = -1
-POINT = 4
+POINT = 8
 _MAX_LENGTH = 1 << 40
 
 
@@ -103,13 +103,13 @@ def common_targets(pages, heap, object_type, objects, out):
 
 @kernel
 def match_shapes(
-    pages, heap, types, dynamic, checks, object_type, evidence, low, high, pair_object, pair_type, score
+    pages, heap, types, dynamic, checks, used, object_type, evidence, low, high, pair_object, pair_type, score
 ):
     """Set ``score[i]`` to how well object ``pair_object[i]`` can be a ``pair_type[i]`` (packed).
 
     IMPOSSIBLE, or `POINT` for each thing in the contents that speaks for it (pointers to objects known
-    to have the type that they must have, interface words, functions), plus 1 if all padding is zero. `low`
-    and `high` bound the program's own functions, variables and constants.
+    to have the type that they must have, interface words, functions), plus 2 if the code allocates the type
+    (`used`) and 1 if all padding is zero. `low` and `high` bound the program's own functions, variables and constants.
     """
     heap_addr = heap.addr
     heap_base = heap.base
@@ -150,7 +150,8 @@ def match_shapes(
         clean = 1
         base = heap_addr[o]
         if is_array == ZERO and not zero_between(pages, base + ((size + u64(7)) & ~u64(7)), base + elemsize):
-            continue
+            # The rest of a slot is zero unless the slot was used before.
+            clean = 0
         for k in range(count):
             if not good:
                 break
@@ -265,4 +266,4 @@ def match_shapes(
                     small = want == ONE and types_size[known] == ONE
                     good = small or types_size[known] > want
         if good:
-            score[i] = points * POINT + clean
+            score[i] = points * POINT + (2 if used[own] else 0) + clean

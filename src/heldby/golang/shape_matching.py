@@ -175,11 +175,19 @@ class _Scored(NamedTuple):
 class ShapeMatcher:
     """Finds types by shape for objects that are still unknown; the caller follows what they lead to."""
 
-    def __init__(self, runtime: Runtime, heap: HeapView, index: ShapeIndex, layouts: TypeLayouts) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        heap: HeapView,
+        index: ShapeIndex,
+        layouts: TypeLayouts,
+        allocated: NDArray[np.bool_],
+    ) -> None:
         self._runtime = runtime
         self._heap = heap
         self._index = index
         self._layouts = layouts
+        self._allocated = allocated
         self._candidates: dict[tuple[int, int], U32] = {}
         self._choices: dict[tuple[int, ...], int] = {}
         self._lots = np.random.default_rng(1).integers(1, 1 << 63, 1 << 16, np.uint64)
@@ -278,6 +286,7 @@ class ShapeMatcher:
             table,
             dynamic,
             self._index.checks(table.size.size, numbers),
+            self._used_types(table.size.size),
             state.type,
             state.evidence,
             self._low,
@@ -290,6 +299,20 @@ class ShapeMatcher:
         pair_object, pair_type, score = pair_object[possible], pair_type[possible], score[possible]
         order = np.lexsort((pair_type, -score, pair_object))
         return _Scored(pair_object[order], pair_type[order], score[order])
+
+    def _used_types(self, total: int) -> NDArray[np.bool_]:
+        """Return which types the code allocates; the parts of a map or channel where it makes one."""
+        types, allocated = self._layouts.types, self._allocated
+        used = np.zeros(total, np.bool_)
+        used[: allocated.size] = allocated
+        if not allocated.any():
+            return used
+        made = np.arange(allocated.size, len(types))
+        used[made] = used[types.elem[made]]
+        maps = np.flatnonzero(used[: allocated.size] & (types.kind[: allocated.size] == scan.MAP))
+        for number in maps.tolist():
+            used[types.synthetic("group", number)] = True
+        return used
 
     def _pairs(self, objects: U32, bits: U64, state: TypingState, sample: int | None) -> tuple[U32, U32]:
         elemsize = self._heap.elemsize[self._heap.span[objects]]

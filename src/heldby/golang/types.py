@@ -110,7 +110,8 @@ class TypeTable:
         self.size[STRING_DATA] = 1
         self.size[CLOSURE] = 8
         self.size[TINY_BLOCK] = 16
-        self.size[WEAK_HANDLE] = 8
+        # runtime/mheap.go, getOrAddWeakHandle: an atomic.Uintptr, from 1.26 in 16 bytes of its own.
+        self.size[WEAK_HANDLE] = 16 if layout.minor >= 26 else 8
         self._known: dict[int, GoType] = {}
         self._by_name: dict[str, list[int]] | None = None
         self._synthetic: dict[tuple[str, int], int] = {}

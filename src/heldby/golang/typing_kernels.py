@@ -371,16 +371,27 @@ def propagate(pages, heap, types, dynamic, state, count):
                     if kind in (NOTHING, OPAQUE):
                         continue
             array, n = ZERO, ONE
+            trusted = o < objects
+            if not trusted and start_addr == ZERO:
+                # A register, or a field of a record outside the heap: all that is known is where it leads.
+                value = heap_addr[t]
+                if heap_flags[u64(heap_span[t])] & SPAN_HEADER:
+                    value += u64(8)
             if kind == SLICE:
+                array = ONE
                 length = word_at(pages, at + u64(8))
                 n = word_at(pages, at + u64(16))
-                array = ONE
-                if n == ZERO or length > n:
+                if not trusted and (not start_addr or not n or length > n):
+                    # The other words of a local variable need not be alive.
+                    n, level = ZERO, BY_INTERIOR
+                elif n == ZERO or length > n:
                     continue
             elif kind == STRING:
                 n = word_at(pages, at + u64(8))
                 new, array = u64(STRING_DATA), ONE
-                if n == ZERO:
+                if not trusted and (not start_addr or not n or n >> u64(40)):
+                    n, level = ZERO, BY_INTERIOR
+                elif n == ZERO:
                     continue
             elif kind == ARRAY_OF:
                 array, n = ONE, ZERO
@@ -458,7 +469,7 @@ def propagate(pages, heap, types, dynamic, state, count):
                                 level = BY_PREFIX
                             else:
                                 continue
-                        elif not fits or not zero_between(pages, begin + size, begin + room):
+                        elif not fits:
                             level = BY_PREFIX
                     elif not fits:
                         level = BY_PREFIX
@@ -467,6 +478,7 @@ def propagate(pages, heap, types, dynamic, state, count):
             after = (new << ONE) | array
             if flags & SPAN_TINY and n * size < u64(16):
                 # One block of the tiny allocator holds several small values.
+                level = max(level, BY_POINTER) if level == BY_PREFIX else level
                 if before and before != after and state_evidence[t] <= BY_POINTER:
                     after, level = u64(TINY_BLOCK) << ONE, BY_POINTER
             if before == after:
