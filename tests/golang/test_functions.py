@@ -107,7 +107,7 @@ def test_the_package_is_the_import_path(name: str, package: str) -> None:
 
 def value(table: list[int], distance: int, *, quantum: int = 1) -> int:
     """Decode a table that begins at offset 1, since 0 means none."""
-    return pc_value(frozen([0, *table]), 1, distance, quantum)
+    return int(pc_value(frozen([0, *table]), 1, distance, quantum))
 
 
 def frozen(table: list[int]) -> np.ndarray:

@@ -64,14 +64,15 @@ class Snapshot:
     def values(self, goroutine: int, kind: RootKind) -> list[int]:
         """Return the values of a goroutine's roots of one kind."""
         roots = self.stacks.roots
-        return roots.value[(roots.goroutine == goroutine) & (roots.kind == kind)].tolist()
+        chosen = (roots.goroutine == goroutine) & (roots.kind == kind)
+        return [int(value) for value in roots.value[chosen]]
 
     def stack_words(self, goroutine: int) -> list[int]:
         """Return the words of a goroutine's stack that its frames cover."""
         frames, first = self.stacks.frames, self.stacks.frames.first
         low = int(frames.sp[first[goroutine]])
         high = int(self.goroutines.stack_hi[goroutine])
-        return self.runtime.image.words(low, (high - low) // 8).tolist()
+        return [int(word) for word in self.runtime.image.words(low, (high - low) // 8)]
 
 
 def snapshot(target: Running) -> Snapshot:
