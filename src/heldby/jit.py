@@ -52,8 +52,8 @@ ONE = np.uint64(1)
 TWO = np.uint64(2)
 
 _PACKAGE = Path(__file__).parent
-# Kernels never allocate, so they need no reference counts (a fifth of the compile time, and up to a third of the
-# run time of kernels that take many arrays), and nobody calls them from C.
+# Kernels never allocate, so they need no reference counts (a fifth of the compile time, and up to a third of
+# the run time of kernels that take many arrays), and nobody calls them from C.
 _OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
 _IMPORT = re.compile(r"^from (?P<module>heldby[\w.]*) import (?P<names>\([^)]*\)|[^\n#]*)", re.MULTILINE)
 _TOUCHED_EVERY_S = 86_400
