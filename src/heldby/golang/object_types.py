@@ -69,6 +69,7 @@ _MAX_ROUNDS: Final = 4096
 _MAX_SHAPE_ROUNDS: Final = 64
 _SHAPE_SAMPLE: Final = 2048
 _INLINE_MARK_BYTES: Final = 128
+_MAP_INNARDS: Final = ("*maps.table", "maps.table")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +208,10 @@ class _Typing:
         """Start from the types that the runtime wrote in malloc headers and large spans."""
         chosen = self.references.typed_objects
         numbers = self.types.numbers_at(self.references.typed_descriptors)
-        chosen, numbers = chosen[numbers != 0], numbers[numbers != 0]
+        # The header of a large map's directory says []*maps.table and no more; the map knows keys and elements.
+        innards = [number for name in _MAP_INNARDS for number in self.types.named(name)]
+        told = (numbers != 0) & ~np.isin(numbers, np.array(innards, np.uint32))
+        chosen, numbers = chosen[told], numbers[told]
         columns = type_columns(self.types, self.layouts)
         tile = columns.tile[numbers]
         spans, span = self.objects.spans, self.objects.span[chosen]
@@ -368,9 +372,9 @@ class _Typing:
         return chosen
 
     def from_mark_workers(self) -> None:
-        """Recognise the pool nodes of the collector's workers: pointer-free, but they name their thread.
+        """Recognise the pool nodes of the collector's workers: pointer-free, but they name their goroutine.
 
-        runtime/mgc.go, gcBgMarkWorkerNode: {node lfnode (16 bytes), m muintptr}, padded off other data.
+        runtime/mgc.go, gcBgMarkWorkerNode: {node lfnode (16 bytes), gp guintptr, m muintptr}.
         """
         named = self.types.named("runtime.gcBgMarkWorkerNodePadded") or self.types.named(
             "runtime.gcBgMarkWorkerNode"
@@ -383,11 +387,10 @@ class _Typing:
             np.uint32
         )
         unknown = unknown[unknown != 0]
-        threads = np.zeros(unknown.size, np.uint64)
-        read_object_words(self.runtime.pages, heap.addr, unknown, 2, threads)
-        found = self.state.type[self.objects.find(threads)] >> np.uint32(1)
-        machines = [n for name in ("runtime.m", "runtime.mPadded") for n in self.types.named(name)]
-        good = np.isin(found, np.array(machines, np.uint32))
+        workers = np.zeros(unknown.size, np.uint64)
+        read_object_words(self.runtime.pages, heap.addr, unknown, 2, workers)
+        found = self.state.type[self.objects.find(workers)] >> np.uint32(1)
+        good = np.isin(found, np.array(self.types.named("runtime.g"), np.uint32))
         self.accept(unknown[good], np.full(int(good.sum()), number * 2, np.uint32), BY_POINTER)
 
     def untyped_with_references(self) -> NDArray[np.uint32]:
