@@ -272,6 +272,23 @@ def test_stacks_that_are_not_captured_are_counted_and_nothing_is_made_up(simple:
     assert set(others.tolist()) <= {Outcome.WHOLE, Outcome.NO_STACK}
 
 
+def test_goroutines_that_cannot_be_read_are_counted(simple: Snapshot) -> None:
+    goroutines = simple.goroutines
+    alive = np.flatnonzero(simple.stacks.outcome == Outcome.WHOLE)
+    stack_hi, present = goroutines.stack_hi.copy(), goroutines.present.copy()
+    stack_hi[alive[:2]] = 1, 2**63
+    present[alive[2:5]] = False
+
+    damaged = replace(goroutines, stack_hi=stack_hi, present=present)
+    stacks = read_stacks(simple.runtime, simple.functions, damaged, ())
+
+    assert stacks.unknowns == {
+        "goroutines that are not in the capture": 3,
+        "goroutines whose stack has impossible bounds": 2,
+    }
+    assert not np.isin(stacks.roots.goroutine, alive[:5]).any()
+
+
 def test_damaged_memory_neither_crashes_nor_hangs_nor_harms_other_goroutines(simple: Snapshot) -> None:
     generator = np.random.default_rng(20)
     core, *rest = simple.runtime.image.buffers
@@ -279,7 +296,8 @@ def test_damaged_memory_neither_crashes_nor_hangs_nor_harms_other_goroutines(sim
     for round_number in range(60):
         words = core[: core.size // 8 * 8].copy().view(np.uint64)
         target = int(generator.choice(victims))
-        low, high = int(simple.goroutines.addr[target]), int(simple.goroutines.addr[target]) + 456
+        low = int(simple.goroutines.addr[target])
+        high = low + simple.runtime.layout.size("runtime.g")
         if round_number % 2:
             first = int(simple.stacks.frames.first[target])
             low, high = int(simple.stacks.frames.sp[first]), int(simple.goroutines.stack_hi[target])

@@ -161,7 +161,7 @@ def read_stacks(
         roots=_roots(roots),
         executing=executing,
         outcome=outcome,
-        unknowns=_unknowns(goroutines, outcome, counts),
+        unknowns=_unknowns(runtime.layout, goroutines, outcome, counts),
     )
 
 
@@ -170,12 +170,16 @@ def _machine(arch: str) -> unwinding.Machine:
     return unwinding.Machine(np.int64(quantum), np.int64(link), *(np.uint64(size) for size in sizes))
 
 
-def _has_stack(layout: Layout, goroutines: Goroutines) -> NDArray[np.bool_]:
-    """Tell which goroutines the collector scans: not those that are idle, dead or without a stack."""
+def _alive(layout: Layout, goroutines: Goroutines) -> NDArray[np.bool_]:
+    """Tell which goroutines the collector scans: not those that are idle or dead."""
     gone = [layout.const(f"runtime.{name}", -1) for name in ("_Gidle", "_Gdead", "_Gdeadextra")]
-    has_stack: NDArray[np.bool_] = goroutines.present & (goroutines.stack_lo < goroutines.stack_hi)
-    has_stack &= goroutines.stack_hi < np.uint64(1 << 47)
-    return has_stack & ~np.isin(goroutines.status.astype(np.int64), gone)
+    alive: NDArray[np.bool_] = goroutines.present & ~np.isin(goroutines.status.astype(np.int64), gone)
+    return alive
+
+
+def _has_stack(layout: Layout, goroutines: Goroutines) -> NDArray[np.bool_]:
+    possible = (goroutines.stack_lo < goroutines.stack_hi) & (goroutines.stack_hi < np.uint64(1 << 47))
+    return _alive(layout, goroutines) & possible
 
 
 def _has_vectors(layout: Layout, goroutines: Goroutines) -> NDArray[np.bool_]:
@@ -309,9 +313,13 @@ def _roots(rows: Words) -> StackRoots:
 
 
 def _unknowns(
-    goroutines: Goroutines, outcome: NDArray[np.uint8], counts: NDArray[np.int64]
+    layout: Layout, goroutines: Goroutines, outcome: NDArray[np.uint8], counts: NDArray[np.int64]
 ) -> dict[str, int]:
-    found = {"goroutines that are not in the capture": int((~goroutines.present).sum())}
+    no_stack = _alive(layout, goroutines) & (outcome == Outcome.NO_STACK)
+    found = {
+        "goroutines that are not in the capture": int((~goroutines.present).sum()),
+        "goroutines whose stack has impossible bounds": int(no_stack.sum()),
+    }
     for value, text in _OUTCOME_TEXTS.items():
         found[text] = int((outcome == value).sum())
     for number, text in _COUNT_TEXTS.items():
