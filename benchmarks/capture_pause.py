@@ -50,9 +50,10 @@ def main() -> None:
             felt = float(process.line()["gap_ms"])
         pause = statistics.median(pauses)
         print(
-            f"{method}: resident {format_bytes(resident)},"
-            f" pause median {pause:.1f} ms, worst {max(pauses):.1f} ms ({pause / resident * GIB:.1f} ms per GiB), felt at most {felt:.1f} ms;"
-            f" {statistics.median(rates):.2f} GB/s, pages in the file {format_bytes(captured)}",
+            f"{method}: resident {format_bytes(resident)}, "
+            f"pause median {pause:.1f} ms, worst {max(pauses):.1f} ms "
+            f"({pause / resident * GIB:.1f} ms per GiB), felt at most {felt:.1f} ms; "
+            f"{statistics.median(rates):.2f} GB/s, pages in the file {format_bytes(captured)}",
             flush=True,
         )
     if options.gcore:

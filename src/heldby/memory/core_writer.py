@@ -50,7 +50,7 @@ class CoreWriter:
 
     def __init__(self, fd: int, *, header_room: int) -> None:
         self._fd = fd
-        self._room = _page_ceiling(header_room)
+        self._room = max(PAGE_SIZE, _page_ceiling(header_room))
         self._end = self._room
         self._loads: list[_Load] = []
         self.page_bytes = 0

@@ -8,6 +8,7 @@ to be zero* (anonymous memory that was not resident when our own capture was mad
 from __future__ import annotations
 
 import bisect
+import heapq
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -170,31 +171,44 @@ class Image:
 
 
 def _without_overlaps(segments: Sequence[Segment]) -> list[Segment]:
-    """Return the segments sorted by address, earlier ones keeping what later ones claim too."""
-    kept: list[Segment] = []
-    priorities = sorted(enumerate(segments), key=lambda item: (item[1].start, item[0]))
+    """Return the segments by address, earlier ones keeping what later ones claim too; O(n log n)."""
+    ordered = sorted(
+        (
+            (segment.start, rank, segment)
+            for rank, segment in enumerate(segments)
+            if segment.start < segment.end
+        )
+    )
     # The usual case, checked in one pass: nothing overlaps.
-    if all(a[1].end <= b[1].start for a, b in pairwise(priorities)):
-        return [segment for _, segment in priorities if segment.start < segment.end]
-    starts: list[int] = []
-    for segment in segments:
-        position = segment.start
-        index = max(bisect.bisect_right(starts, position) - 1, 0)
-        pieces: list[Segment] = []
-        while position < segment.end:
-            while index < len(kept) and kept[index].end <= position:
-                index += 1
-            if index == len(kept) or kept[index].start >= segment.end:
-                pieces.append(_cut(segment, position, segment.end))
+    if all(a[2].end <= b[0] for a, b in pairwise(ordered)):
+        return [segment for _, _, segment in ordered]
+    kept: list[Segment] = []
+    claims: list[tuple[int, Segment]] = []  # a heap: the earliest in the sequence is on top
+    position = next_claim = 0
+    while True:
+        while claims and claims[0][1].end <= position:
+            heapq.heappop(claims)
+        if not claims:
+            if next_claim == len(ordered):
+                return kept
+            position = max(position, ordered[next_claim][0])
+        while next_claim < len(ordered) and ordered[next_claim][0] <= position:
+            _, rank, segment = ordered[next_claim]
+            heapq.heappush(claims, (rank, segment))
+            next_claim += 1
+        rank, winner = claims[0]
+        if winner.end <= position:
+            continue
+        stop = winner.end
+        while next_claim < len(ordered) and ordered[next_claim][0] < stop:
+            start, other, segment = ordered[next_claim]
+            if other < rank:
+                stop = start
                 break
-            if kept[index].start > position:
-                pieces.append(_cut(segment, position, kept[index].start))
-            position = kept[index].end
-        for piece in pieces:
-            at = bisect.bisect_left(starts, piece.start)
-            kept.insert(at, piece)
-            starts.insert(at, piece.start)
-    return kept
+            heapq.heappush(claims, (other, segment))
+            next_claim += 1
+        kept.append(_cut(winner, position, stop))
+        position = stop
 
 
 def _cut(segment: Segment, start: int, end: int) -> Segment:
