@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import sys
 import time
@@ -15,7 +16,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from heldby.capture import capture_process, ptrace
+from heldby.capture import capture_process, forking, ptrace
+from heldby.capture.ptrace import Registers
 from heldby.errors import HeldbyError
 
 
@@ -36,7 +38,22 @@ def die_at_call(number: int, linger: float) -> None:
     ptrace._ptrace = counted
 
 
+def carry_by(kind: str) -> None:
+    """Choose the thread that runs the stub: one in user code, or any one that can."""
+    judge = forking.suitability
+
+    def choose(registers: Registers) -> int | None:
+        rank = judge(registers)
+        if kind == "user code":
+            return rank if registers.orig_rax == (1 << 64) - 1 else None
+        return None if rank is None else random.randrange(1000)
+
+    forking.suitability = choose
+
+
 def capture(order: dict[str, Any], pipe: int) -> None:
+    if "carrier" in order:
+        carry_by(order["carrier"])
     if "call" in order:
         die_at_call(order["call"], order.get("linger", 0.0))
     destination = Path(order["destination"]) if order.get("destination") else None

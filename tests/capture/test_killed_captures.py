@@ -69,6 +69,25 @@ def test_the_service_is_sound_after_many_whole_captures(service: Service, crashe
     assert [outcome.get("method") for outcome in outcomes] == ["fork"] * 20
 
 
+@pytest.mark.parametrize("carrier", ["user code", "any"])
+def test_the_fork_may_be_carried_by_any_thread(service: Service, crashes: CrashServer, carrier: str) -> None:
+    outcomes = [crashes.capture(service, "fork", carrier=carrier) for _ in range(40)]
+
+    service.require_intact()
+    # A thread in user code is not always there at the moment.
+    assert sum(outcome.get("method") == "fork" for outcome in outcomes) >= 20
+
+
+def test_a_thread_in_user_code_keeps_its_registers_when_the_capture_is_killed(
+    service: Service, crashes: CrashServer
+) -> None:
+    killed = 0
+    for call in range(20, 120):
+        killed += crashes.capture(service, "fork", carrier="user code", call=call)["killed"]
+    service.require_intact()
+    assert killed > 30
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_cancelled_capture_ends_with_cancelled_and_leaves_no_trace(
     service: Service, crashes: CrashServer, number: int

@@ -229,6 +229,21 @@ func children() {
 	}()
 }
 
+// threads are born and end all the time: a goroutine that ends while locked takes its thread along.
+func threads() {
+	work("threads", func(n int64) {
+		answer := make(chan int64)
+		go func() {
+			runtime.LockOSThread()
+			answer <- n * 3
+		}()
+		if got := <-answer; got != n*3 {
+			fail("a thread answered %d, not %d", got, n*3)
+		}
+		time.Sleep(time.Millisecond)
+	})
+}
+
 func signals() {
 	received := make(chan os.Signal, 16)
 	signal.Notify(received, syscall.SIGUSR1)
@@ -300,6 +315,7 @@ func main() {
 	pipes()
 	network()
 	children()
+	threads()
 	signals()
 	output := json.NewEncoder(os.Stdout)
 	_ = output.Encode(report())
