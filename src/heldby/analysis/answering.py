@@ -25,7 +25,7 @@ from heldby.progress import QUIET, Progress
 def answer_of(heap: Heap, *, progress: Progress = QUIET) -> Answer:
     """Return where the memory went and who holds it. O(vertices + references)."""
     with progress.phase("dominator tree"):
-        _ = heap.retained_bytes
+        _ = heap.tree
     with progress.phase("holders"):
         tree = build_holder_tree(heap)
         holders = describe_rows(tree, *holder_rows(tree))
@@ -44,7 +44,7 @@ def answer_of(heap: Heap, *, progress: Progress = QUIET) -> Answer:
 def holder_profile_of(heap: Heap, *, progress: Progress = QUIET) -> bytes:
     """Return the holders as a pprof profile whose stacks are reference paths (a ``.pb.gz``)."""
     with progress.phase("dominator tree"):
-        _ = heap.retained_bytes
+        _ = heap.tree
     with progress.phase("holders"):
         tree = build_holder_tree(heap)
         rows, _ = holder_rows(tree)

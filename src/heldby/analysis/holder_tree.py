@@ -28,6 +28,7 @@ U64 = NDArray[np.uint64]
 _KIND_SHIFT: Final = np.uint64(62)
 _LABEL_SHIFT: Final = np.uint64(32)
 _MAX_STEPS: Final = 256
+_STRETCH: Final = 1 << 20
 _LOW: Final = np.uint64(0xFFFFFFFF)
 _LABEL_MASK: Final = np.uint64((1 << 30) - 1)
 _FIELD, _ROOT, _SHARED = (np.uint64(kind) for kind in (1, 2, 3))
@@ -42,13 +43,11 @@ class HolderTree:
         paths: the merged tree; row 0 is the virtual root.
         owner_groups: for each signature of shared objects, the tops that hold them: vertices, most references
             first.
-        top: ``uint32[k]``, the child of the root above each number of the dominator tree.
     """
 
     heap: Heap
     paths: MergedTree
     owner_groups: list[list[int]]
-    top: U32
 
     def step(self, path: int) -> tuple[str, int, int]:
         """Return what kind of step leads to a path, by which label, and to what.
@@ -156,30 +155,40 @@ class HolderTree:
 def build_holder_tree(heap: Heap) -> HolderTree:
     """Merge the dominator tree of `heap` by path names. O(vertices + references)."""
     tree = heap.tree
-    top = tops(tree)
     via, edges = first_referrers(heap.graph, tree, direct_edges(heap.graph, tree))
     keys = _field_keys(heap, via, edges)
+    del edges
     at_root = np.flatnonzero(tree.idom == 0)[1:]
-    groups = _shared_keys(heap, top, at_root, keys)
+    groups = _shared_keys(heap, tops(tree), at_root, keys)
     _root_keys(heap, keys)
     paths = merged(tree, keys, heap.sizes, via=via, max_depth=64)
-    return HolderTree(heap, paths, groups, top)
+    return HolderTree(heap, paths, groups)
 
 
 def _field_keys(heap: Heap, via: U32, edges: NDArray[np.int64]) -> U64:
     """Return the key of every number's step from its dominator or its referrer; 0 where it shows nothing."""
+    tree = heap.tree
+    keys = np.empty(tree.reached_count, np.uint64)
+    # A stretch at a time: what the steps are made of takes ten times the room of the steps.
+    for low in range(0, keys.size, _STRETCH):
+        part = slice(low, min(low + _STRETCH, keys.size))
+        keys[part] = _keys_of(heap, part, via[part], edges[part])
+    return keys
+
+
+def _keys_of(heap: Heap, part: slice, via: U32, edges: NDArray[np.int64]) -> U64:
     tree, naming = heap.tree, heap.naming
-    vertices = tree.order
+    vertices = tree.order[part]
     types = np.zeros(vertices.size, np.uint64)
     is_object = vertices <= np.uint32(heap.object_count)
     types[is_object] = naming.type_of[vertices[is_object]]
     indirect = via != np.uint32(NONE)
-    sources = np.where(indirect, via, tree.idom)
-    labels = np.zeros(vertices.size, np.uint64)
     known = edges >= 0
-    labels[known] = naming.labels(edges[known], vertices[sources[known]])
+    sources = tree.order[np.where(indirect, via, tree.idom[part])]
+    labels = np.zeros(vertices.size, np.uint64)
+    labels[known] = naming.labels(edges[known], sources[known])
     kind = np.where(indirect, np.uint64(0), _FIELD << _KIND_SHIFT)
-    keys = kind | (labels << _LABEL_SHIFT) | types
+    keys: U64 = kind | (labels << _LABEL_SHIFT) | types
     keys[known & ~indirect & (labels == 0)] = 0
     return keys
 

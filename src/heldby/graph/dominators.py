@@ -144,18 +144,18 @@ def first_referrers(
     Args:
         graph: the edges.
         tree: their dominator tree.
-        direct: what `direct_edges` returned.
+        direct: what `direct_edges` returned; changed in place.
 
     Returns:
         ``uint32[k]``: the number of the first referrer in preorder, NONE where there is a direct edge or the
-        root is the dominator; and ``int64[k]``: `direct` with that referrer's edge in place of -1.
-        One pass over the edges; 12 bytes for each node.
+        root is the dominator; and `direct`, with that referrer's edge in place of -1. One pass over the
+        edges; 4 bytes for each node.
     """
-    via, edges = np.full(tree.reached_count, NONE, np.uint32), direct.copy()
-    find_first_referrers(graph.offsets, graph.targets, tree.number, tree.idom, edges, via)
-    found = via != NONE
-    edges[found] = -2 - edges[found]
-    return via, edges
+    via = np.full(tree.reached_count, NONE, np.uint32)
+    find_first_referrers(graph.offsets, graph.targets, tree.number, tree.idom, direct, via)
+    found = np.flatnonzero(via != NONE)
+    direct[found] = -2 - direct[found]
+    return via, direct
 
 
 def _check_length(name: str, array: NDArray[np.generic], expected: int) -> None:

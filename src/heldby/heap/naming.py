@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.labels import describe, label_edges, label_of
-from heldby.golang.object_types import ObjectTypes, RootSlots, heap_view
+from heldby.golang.label_kernels import label_chosen
+from heldby.golang.labels import describe, label_of, unknown_labels
+from heldby.golang.object_types import ObjectTypes, RootSlots, heap_view, type_columns
 from heldby.golang.objects import ObjectTable
 from heldby.golang.references import References
+from heldby.golang.typing_kernels import TypeColumns
 from heldby.heap.roots import RootTable
 
 _UNKNOWN: Final = np.uint32(1 << 31)
-_CHUNK: Final = 1 << 22
 # Structures through which the runtime reaches what users hold too (runtime/runtime2.go, runtime/time.go).
 _INTERNAL: Final = (
     "runtime.g",
@@ -43,8 +45,10 @@ class Naming:
         self._objects = objects
         self._references = references
         self._view = heap_view(objects, references, RootSlots.none())
-        sizes = np.minimum(objects.sizes(), int(_UNKNOWN) - 1).astype(np.uint32)
-        self.type_of: NDArray[np.uint32] = np.where(types.packed != 0, types.packed, _UNKNOWN | sizes)
+        self.type_of: NDArray[np.uint32] = types.packed.copy()
+        unknown = np.flatnonzero(types.packed == 0)
+        slots = objects.spans.elemsize[objects.span[unknown]]
+        self.type_of[unknown] = _UNKNOWN | np.minimum(slots, np.uint64(_UNKNOWN - 1)).astype(np.uint32)
 
     def type_name(self, number: int) -> str:
         """Return the name of a type as `type_of` numbers it."""
@@ -62,37 +66,26 @@ class Naming:
         """Return the text of a label: ``.paths``, ``[*].name``."""
         return self.types.layouts.labels.texts[label]
 
-    def labels(self, edges: NDArray[np.int64], sources: NDArray[np.uint32]) -> NDArray[np.uint64]:
-        """Return the label of each given edge of the graph, whose sources are the given vertices."""
-        out = np.zeros(edges.size, np.uint64)
-        from_object = (sources <= np.uint32(len(self._objects))) & (sources != 0)
-        self._object_labels(edges, sources, np.flatnonzero(from_object), out)
-        rooted = np.flatnonzero(sources > np.uint32(len(self._objects)))
+    def labels(self, edges: NDArray[np.int64], sources: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Return the label of each given edge of the graph, whose sources are the given vertices; O(edges)."""
+        out = np.zeros(edges.size, np.uint32)
+        count = np.uint32(len(self._objects))
+        columns, label, unknown = self._tables
+        objects = np.where(sources <= count, sources, np.uint32(0))
+        label_chosen(self._view, self.types.packed, columns, label, unknown, objects, edges, out)
+        rooted = np.flatnonzero(sources > count)
         if rooted.size:
             out[rooted] = self._root_labels(self._references.words[edges[rooted]])
         return out
 
-    def _object_labels(
-        self,
-        edges: NDArray[np.int64],
-        sources: NDArray[np.uint32],
-        chosen: NDArray[np.intp],
-        out: NDArray[np.uint64],
-    ) -> None:
-        # A stretch of objects at a time, so that labels of all references never exist at once.
-        offsets = self._references.offsets
-        order = chosen[np.argsort(sources[chosen], kind="stable")]
-        sorted_sources = sources[order]
-        for low in range(1, len(self._objects) + 1, _CHUNK):
-            high = min(low + _CHUNK, len(self._objects) + 1)
-            begin, end = np.searchsorted(sorted_sources, [low, high])
-            if begin == end:
-                continue
-            labels = label_edges(self._view, self.types, low, high)
-            mine = order[begin:end]
-            out[mine] = labels[edges[mine] - offsets[low]]
+    @cached_property
+    def _tables(self) -> tuple[TypeColumns, NDArray[np.uint32], NDArray[np.uint32]]:
+        layouts = self.types.layouts
+        used = np.flatnonzero(np.bincount(self.types.packed)) >> 1
+        layouts.ensure(np.unique(used))
+        return type_columns(layouts.types, layouts), layouts.label, unknown_labels(layouts.labels)
 
-    def _root_labels(self, slots: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    def _root_labels(self, slots: NDArray[np.uint32]) -> NDArray[np.uint32]:
         roots, labels = self._roots, self.types.layouts.labels
         keys = np.stack((roots.slot_label[slots], roots.slot_type[slots], roots.slot_word[slots]), axis=1)
         distinct, inverse = np.unique(keys, axis=0, return_inverse=True)
@@ -102,7 +95,7 @@ class Naming:
             if not number and word:
                 inside = f"+{word * 8:#x}"
             numbers.append(labels.number(roots.labels[prefix] + inside))
-        return np.array(numbers, np.uint64)[inverse.reshape(-1)]
+        return np.array(numbers, np.uint32)[inverse.reshape(-1)]
 
     def is_runtime_internal(self) -> NDArray[np.bool_]:
         """Return which objects are the runtime's own records of goroutines, threads and waiters, ``bool[n + 1]``."""
