@@ -1,0 +1,3 @@
+module example.test/small
+
+go 1.21
