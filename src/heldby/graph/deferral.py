@@ -8,12 +8,15 @@ is analysed without them, and only the rest is reached through them. Every verte
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heldby.graph.csr import Graph
 from heldby.graph.deferral_kernels import mark_reached, redirect_deferred
+
+_ALOOF: Final = 2  # in `reached`, while the ways are sorted out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,19 +38,28 @@ class Deferred:
         graph.targets[self.edges] = self.targets
 
 
-def defer_ways(graph: Graph, starts: NDArray[np.uint32], internal: NDArray[np.uint8]) -> Deferred:
+def defer_ways(
+    graph: Graph,
+    starts: NDArray[np.uint32],
+    internal: NDArray[np.uint8],
+    aloof: NDArray[np.uint32] | None = None,
+) -> Deferred:
     """Redirect, in place, the references that would compete with those reached from `starts`.
 
     Args:
         graph: changed in place: deferred references point back at their source.
         starts: vertices whose ways are not deferred.
         internal: ``uint8[n]``, vertices whose own references are deferred although they may be reached.
+        aloof: internal vertices that only deferred ways may lead to: references to them from elsewhere are
+            deferred too. The deferred ways must reach each of them.
 
     Cost: two passes over the references; 5 bytes a vertex and 12 for each deferred reference.
     """
     reached = np.zeros(graph.node_count, np.uint8)
     reached[0] = 1  # the virtual root refers to every root, deferred or not
     reached[starts] = 1
+    if aloof is not None:
+        reached[aloof] = _ALOOF
     queue = np.empty(graph.node_count, np.uint32)
     queue[: starts.size] = starts
     mark_reached(graph.offsets, graph.targets, reached, internal, queue, starts.size)
@@ -56,4 +68,5 @@ def defer_ways(graph: Graph, starts: NDArray[np.uint32], internal: NDArray[np.ui
     count = int(redirect_deferred(graph.offsets, graph.targets, reached, internal, none64, none32, False))
     edges, originals = np.empty(count, np.int64), np.empty(count, np.uint32)
     redirect_deferred(graph.offsets, graph.targets, reached, internal, edges, originals, True)
+    reached[reached == _ALOOF] = 0
     return Deferred(edges, originals, reached)

@@ -34,16 +34,16 @@ def mark_reached(offsets, targets, reached, stop, queue, tail):
 def redirect_deferred(offsets, targets, reached, internal, edges, originals, fill):
     """Turn every reference into a self-reference that leads from a deferred source to a vertex in `reached`.
 
-    Deferred sources are `internal` vertices and those not in `reached`. With `fill` the numbers of the changed
-    edges and their targets are kept, so that they can be put back; without it they are only counted.
+    Deferred sources are `internal` vertices and those not in `reached`. Where `reached` is 2, it is the other
+    way round: references from sources that are not deferred are turned. With `fill` the numbers of the
+    changed edges and their targets are kept, so that they can be put back; without it they are only counted.
     """
     k = u64(0)
     for v in range(u64(offsets.size) - ONE):
-        if reached[v] and not internal[v]:
-            continue
+        turned = 2 if reached[v] == 1 and not internal[v] else 1
         for e in range(u64(offsets[v]), u64(offsets[v + ONE])):
             w = targets[e]
-            if reached[u64(w)] and u64(w) != v:
+            if reached[u64(w)] == turned and u64(w) != v:
                 if fill:
                     edges[k] = np.int64(e)
                     originals[k] = w

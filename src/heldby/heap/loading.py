@@ -97,7 +97,7 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
         internal = np.zeros(graph.node_count, np.uint8)
         internal[: len(objects) + 1] = naming.is_runtime_internal()
         firm = np.flatnonzero(~roots.deferred).astype(np.uint32) + np.uint32(len(objects) + 1)
-        deferred = defer_ways(graph, firm, internal)
+        deferred = defer_ways(graph, firm, internal, naming.processors())
     if missing:
         caveats.append(f"{missing:,} bytes of global variables are not in the capture")
     caveats.extend(f"{name}: {count:,}" for name, count in stacks.unknowns.items())

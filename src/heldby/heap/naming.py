@@ -97,6 +97,11 @@ class Naming:
             numbers.append(labels.number(roots.labels[prefix] + inside))
         return np.array(numbers, np.uint32)[inverse.reshape(-1)]
 
+    def processors(self) -> NDArray[np.uint32]:
+        """Return the runtime's Ps. ``allp`` holds them all; a user's timer refers to the one it waits on."""
+        numbers = self.types.layouts.types.named("runtime.p")
+        return np.flatnonzero(np.isin(self.types.number, np.array(numbers, np.uint32))).astype(np.uint32)
+
     def is_runtime_internal(self) -> NDArray[np.bool_]:
         """Return which objects are the runtime's own records of goroutines, threads and waiters, ``bool[n + 1]``."""
         types = self.types.layouts.types
