@@ -1,14 +1,16 @@
 """What a scenario program holds, as written out by hand in its ``expected.json``.
 
-A *row* says what objects of one type stand at one place: by ``path`` (``main.nodes[*].Name``) or, where the
-path is the standard library's own business, anywhere beneath a ``root``. Counts that are ``None`` depend on
-hashes or on the release; the program's own measurement of the root is then the truth.
+A *row* says what objects of one type stand at one place: by ``path``, spelled as heldby spells it
+(``main.nodes[*].Name``), or anywhere beneath a ``root``, where the path depends on how a list or tree happens
+to be linked. Counts that are null depend on hashes or on the release; the program's own measurement of the
+root is then the truth. A type that is null is not compared.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,20 +35,16 @@ class Row:
     Attributes:
         root: the global variable, such as ``main.nodes``.
         path: the whole path as heldby spells it, or None for anywhere beneath the root.
-        type: their Go type; a backing array is called ``[]T``, a string's bytes ``string``.
+        type: their Go type as heldby spells it; None for any.
         objects: how many.
         shallow_bytes: their slots together.
-        recursive: the same step may be repeated any number of times (lists, trees).
-        type_may_be_unknown: no descriptor says the type in a stripped program.
     """
 
     root: str
     path: str | None
-    type: str
+    type: str | None
     objects: int | None
     shallow_bytes: int | None
-    recursive: bool = False
-    type_may_be_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +54,34 @@ class Expected:
     Attributes:
         rows: what hangs on global variables.
         partial: roots that hold more than their rows, of the runtime's or a library's own.
-        more: further lists that single tests read (``blocked``, ``shared``, ``specials``, ``live_of_type``).
+        live_of_type: how many live objects of some types there are, wherever they hang.
+        untyped_when_stripped: types that no descriptor, header or interface names without debug information.
+        more: further lists that single tests read (``blocked``, ``shared``, ``specials``).
     """
 
     rows: tuple[Row, ...]
     partial: frozenset[str]
+    live_of_type: Mapping[str, int]
+    untyped_when_stripped: frozenset[str]
     more: Mapping[str, Any]
 
     def total(self, root: str) -> tuple[int, int]:
         """Return the objects and bytes of all rows of a root, without those that are not known."""
         rows = [row for row in self.rows if row.root == root]
         return sum(row.objects or 0 for row in rows), sum(row.shallow_bytes or 0 for row in rows)
+
+    def types(self) -> Mapping[str, int]:
+        """Return how many live objects of each of the program's own types there are, as far as is known."""
+        found: Counter[str] = Counter()
+        for row in self.rows:
+            if row.type is not None and row.type.startswith("main."):
+                found[row.type] += row.objects or 0
+        return {**found, **self.live_of_type}
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The roots that have rows, in order."""
+        return tuple(dict.fromkeys(row.root for row in self.rows))
 
 
 def expected(name: str) -> Expected:
@@ -75,6 +90,8 @@ def expected(name: str) -> Expected:
     return Expected(
         rows=tuple(_row(entry) for entry in document.pop("rows")),
         partial=frozenset(document.pop("partial", ())),
+        live_of_type=document.pop("live_of_type", {}),
+        untyped_when_stripped=frozenset(document.pop("untyped_when_stripped", ())),
         more=document,
     )
 
@@ -89,6 +106,4 @@ def _row(entry: Mapping[str, Any]) -> Row:
         type=entry["type"],
         objects=entry["objects"],
         shallow_bytes=entry["bytes"],
-        recursive=entry.get("recursive", False),
-        type_may_be_unknown=entry.get("type_may_be_unknown", False),
     )

@@ -68,7 +68,7 @@ func main() {
 	park.Measure("main.middle", func() {
 		middle = make([]*uint64, 20)
 		for i := range middle {
-			middle[i] = &make([]uint64, 32)[i]
+			middle[i] = &make([]uint64, 32)[i+1]
 		}
 	})
 	park.Measure("main.raw", func() { raw = unsafe.Pointer(newTree(3)) })

@@ -56,12 +56,18 @@ func newServer() *Server {
 // serve is one of a hundred goroutines, which alone hold the server: no global does.
 //
 //go:noinline
-func (s *Server) serve(request *[30]uint64) {
+func (s *Server) serve(i int) {
+	request := newRequest(i)
 	park.Settled()
 	<-never
 	s.log[0] = "done"
 	runtime.KeepAlive(request)
 }
+
+// newRequest is not inlined: what it returns would lie on the stack otherwise.
+//
+//go:noinline
+func newRequest(i int) *[30]uint64 { return &[30]uint64{uint64(i)} }
 
 func main() {
 	park.Measure("main.byTitle", func() {
@@ -93,7 +99,7 @@ func main() {
 //go:noinline
 func start() {
 	server := newServer()
-	for range 100 {
-		go server.serve(new([30]uint64))
+	for i := range 100 {
+		go server.serve(i)
 	}
 }

@@ -1,0 +1,68 @@
+"""Runs a scenario program, reads its heap once, and keeps what the tests of this folder compare."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import heldby
+from heldby.analysis.answer import HeapTotals
+from heldby.analysis.answering import heap_totals
+from tests.support.build import Mode, scenario_program
+from tests.support.places import Place, places, types_of
+from tests.support.process import running
+from tests.support.toolchains import Toolchain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A scenario as its program and as heldby say it is.
+
+    Attributes:
+        ready: what the program said: its MemStats, and what each root added.
+        totals: heldby's totals.
+        allocated_bytes: the slots of all objects, by heldby.
+        unmarked: live objects that the collector did not mark, by address and type.
+        unreached: marked objects that heldby did not find reachable, likewise.
+        places: what stands where.
+        types: live objects by type.
+    """
+
+    ready: Mapping[str, Any]
+    totals: HeapTotals
+    allocated_bytes: int
+    unmarked: tuple[tuple[str, str], ...]
+    unreached: tuple[tuple[str, str], ...]
+    places: tuple[Place, ...]
+    types: Counter[str]
+
+
+@functools.cache
+def read(name: str, toolchain: Toolchain, mode: Mode) -> Reading:
+    """Return the reading of one scenario in one build. About a second the first time."""
+    with running(scenario_program(name, toolchain, mode)) as program:
+        heap = heldby.open(program.pid)
+        ready = program.ready
+    marked = heap.objects.marked.astype(bool)
+
+    def describe(chosen: NDArray[np.bool_]) -> tuple[tuple[str, str], ...]:
+        return tuple(
+            (hex(int(heap.objects.addr[number])), heap.naming.type_name(int(heap.naming.type_of[number])))
+            for number in np.flatnonzero(chosen)[:20]
+        )
+
+    return Reading(
+        ready=ready,
+        totals=heap_totals(heap),
+        allocated_bytes=int(heap.sizes.sum()),
+        unmarked=describe(heap.live & ~marked),
+        unreached=describe(marked & ~heap.live),
+        places=tuple(places(heap)),
+        types=types_of(heap),
+    )
