@@ -29,6 +29,8 @@ _WHOLE_FILE_LIMIT: Final = 64 << 20
 # /proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst.
 _PRESENT_OR_SWAPPED: Final = np.uint64(3 << 62)
 _FILE_OR_SHARED: Final = np.uint64(1 << 61)
+# MADV_GUARD_INSTALL, shown since Linux 6.15: such a page looks swapped and cannot be read.
+_GUARD: Final = np.uint64(1 << 58)
 
 
 class SourceGone(Exception):
@@ -144,7 +146,7 @@ class PageCopier:
             if len(data) < 8:
                 raise SourceGone
             entries = np.frombuffer(data[: len(data) // 8 * 8], np.uint64)
-            yield addr, entries
+            yield addr, np.where(entries & _GUARD, np.uint64(0), entries)
             addr += len(entries) * PAGE_SIZE
 
     def _copy_pages(self, addr: int, wanted: NDArray[np.bool_], flags: int) -> None:

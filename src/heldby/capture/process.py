@@ -45,7 +45,7 @@ from heldby.capture.recording import (
     read_pause_facts,
 )
 from heldby.capture.seccomp import refused_calls
-from heldby.capture.threads import CANCELLING, StoppedThreads, signals_blocked
+from heldby.capture.threads import CANCELLING, SUSPENDING, StoppedThreads, signals_blocked
 from heldby.errors import AlreadyTraced, Cancelled, CaptureError, NoSpace, NotGoProcess, TargetGone
 from heldby.memory.core_file import CoreFile, open_core
 from heldby.progress import QUIET, Progress
@@ -186,12 +186,14 @@ class _Job:
     def _rooms(self) -> list[Room]:
         return find_rooms(self.pid, self.program, parse_maps(require_text(self.pid, "maps")), CODE_SIZE)
 
-    def _watch(self, headroom: Headroom) -> Callable[[], None]:
-        """Return a guard that gives the copy up when memory runs short, asking thirty times a second."""
+    def _watch(self, headroom: Headroom, threads: StoppedThreads) -> Callable[[], None]:
+        """Return a guard that lets late threads go, and gives the copy up when memory runs short."""
         asked = time.monotonic()
 
         def guard() -> None:
             nonlocal asked
+            if threads.sleeping:
+                threads.release_sleeping(0)
             if time.monotonic() - asked < _WATCH_SECONDS:
                 return
             asked = time.monotonic()
@@ -214,7 +216,7 @@ class _Job:
                 facts, copy, threads = self._fork(rooms)
             settle_copy(copy)
             facts = complete_facts(facts, copy.pid)
-            recording.copy(copy.pid, facts, self.progress, self._watch(Headroom(self.pid)))
+            recording.copy(copy.pid, facts, self.progress, self._watch(Headroom(self.pid), threads))
         except SourceGone:
             raise ForkFailed(
                 "the copy of the process was killed while it was read",
@@ -239,7 +241,7 @@ class _Job:
         inner_ids = namespace_ids(self.pid, thread_ids(self.pid))
         recording = Recording(self.pid, self.program, self.output.fd)
         try:
-            with StoppedThreads(self.pid) as threads:
+            with signals_blocked(SUSPENDING), StoppedThreads(self.pid) as threads:
                 facts = complete_facts(self._facts(threads, inner_ids), self.pid)
                 recording.copy(self.pid, facts, self.progress, lambda: None)
         except SourceGone:

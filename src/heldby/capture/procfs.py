@@ -124,6 +124,14 @@ def thread_state(pid: int, tid: int) -> str:
     return "X" if text is None else text.rpartition(")")[2].split()[0]
 
 
+def is_kernel_worker(pid: int, tid: int) -> bool:
+    """Tell whether a thread only ever runs in the kernel, such as those of io_uring; it cannot be traced."""
+    text = read_text(pid, f"task/{tid}/stat")
+    fields = [] if text is None else text.rpartition(")")[2].split()
+    # PF_IO_WORKER and PF_USER_WORKER of <linux/sched.h>; field 9 of stat.
+    return len(fields) > 6 and fields[6].isdigit() and bool(int(fields[6]) & 0x4010)
+
+
 def namespace_ids(pid: int, tids: list[int]) -> dict[int, int]:
     """Return each thread's id as the process itself sees it; equal ids when it shares our PID namespace."""
     if not in_other_pid_namespace(pid):

@@ -27,7 +27,8 @@ _NT_PRSTATUS = 1
 _O_TRACECLONE = 0x8
 _MOST_FILTERS = 64
 
-_libc = ctypes.CDLL(None, use_errno=True)
+# PyDLL keeps the interpreter's lock: in the pause no other thread of ours shall get a turn.
+_libc = ctypes.PyDLL(None, use_errno=True)
 _libc.ptrace.restype = ctypes.c_long
 _libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
 

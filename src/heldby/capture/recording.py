@@ -11,6 +11,7 @@ from typing import Any, Final
 from heldby.capture.pages import PageCopier
 from heldby.capture.procfs import (
     PROC,
+    Mapping,
     cgroup_memory_files,
     namespace_ids,
     parse_maps,
@@ -39,7 +40,7 @@ class PauseFacts:
         status, stat, smaps, maps: files of /proc/PID; None where unreadable.
         file_pages: resident bytes of file mappings by start address.
         registers: by thread id as the process itself sees it, the main thread first.
-        sleeping: threads in uninterruptible sleep, whose registers are not known.
+        sleeping: threads in uninterruptible sleep, whose registers are known in part or not at all.
     """
 
     taken_at: str
@@ -103,7 +104,7 @@ class Recording:
             SourceGone: the source ended meanwhile.
             OSError: the file cannot be written.
         """
-        mappings = parse_maps(facts.maps)
+        mappings = _forked_mappings(source, facts)
         resident = estimate_pages(facts.status) or 0
         segments = resident // PAGE_SIZE // _MANY_RUNS_PAGES + 4 * len(mappings)
         texts = len(facts.maps) + len(facts.smaps or "") + 65536
@@ -170,6 +171,23 @@ class Recording:
         files = [MappedFile(m.start, m.end, m.offset, m.path) for m in mappings if not m.is_anonymous]
         notes = [*threads[:1], process, (NT_AUXV, b"CORE", _auxv(self.pid)), file_note(files)]
         return [*notes, *threads[1:]]
+
+
+def _forked_mappings(source: int, facts: PauseFacts) -> list[Mapping]:
+    """Return what `source` can be asked for: a copy lacks what madvise(2) keeps out of forks.
+
+    A mapping with MADV_DONTFORK is not there; one with MADV_WIPEONFORK (``wf``) is there and empty.
+    """
+    wiped: set[int] = set()
+    start = 0
+    for line in (facts.smaps or "").splitlines():
+        if line.startswith("VmFlags:"):
+            if " wf" in line:
+                wiped.add(start)
+        elif line[:1] in "0123456789abcdef" and "-" in line.split(" ", 1)[0]:
+            start = int(line.split("-", 1)[0], 16)
+    mappings = parse_maps(read_text(source, "maps") or facts.maps)
+    return [mapping for mapping in mappings if mapping.start not in wiped]
 
 
 def estimate_pages(status: str | None) -> int | None:

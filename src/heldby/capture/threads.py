@@ -5,27 +5,39 @@ from __future__ import annotations
 import errno
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Final
 
 from heldby.capture import ptrace
-from heldby.capture.procfs import require_text, status_fields, thread_ids, thread_state
+from heldby.capture.procfs import (
+    is_kernel_worker,
+    read_text,
+    require_text,
+    status_fields,
+    thread_ids,
+    thread_state,
+)
 from heldby.capture.ptrace import Registers, Stop
 from heldby.errors import AlreadyTraced, CaptureError, PermissionDenied, TargetGone
 
 CANCELLING: Final = (signal.SIGINT, signal.SIGTERM)
+# While the target stands still we must not be put to sleep: it would stand as long as we do.
+SUSPENDING: Final = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _PATIENCE = 3.0
+_FIRST_PATIENCE = 0.002
 _UNINTERRUPTIBLE_PATIENCE = 0.05
+_FORKING_CALLS = (56, 57, 58, 435)  # clone, fork, vfork, clone3
+_CALL_REGISTERS = ("rdi", "rsi", "rdx", "r10", "r8", "r9", "rsp", "rip")  # proc_pid_syscall(5)
 _DEATH_PATIENCE = 1.0
 _LAST_PATIENCE = 10.0
 
 
 @contextmanager
-def signals_blocked() -> Iterator[None]:
-    """Put Ctrl-C and SIGTERM off until the block ends."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, CANCELLING)
+def signals_blocked(numbers: Sequence[int] = (*CANCELLING, *SUSPENDING)) -> Iterator[None]:
+    """Put Ctrl-C, Ctrl-Z and SIGTERM off until the block ends."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:
@@ -40,7 +52,7 @@ class StoppedThreads:
         only: a thread that is stopped alone.
 
     Attributes:
-        registers: of each thread that stopped; a thread in uninterruptible sleep has none.
+        registers: of each thread that stopped; of one in uninterruptible sleep what is known, if anything.
         stops: why each stands, for going on as if nothing had been.
         sleeping: threads in uninterruptible sleep: they run no code of the process either.
         began_ns: CLOCK_MONOTONIC before the first interrupt.
@@ -96,33 +108,54 @@ class StoppedThreads:
         except OSError as error:
             if error.errno == errno.ESRCH or thread_state(self.pid, tid) in "XZ":
                 return False
+            if is_kernel_worker(self.pid, tid):
+                return False
             raise why_not_traceable(self.pid, error) from error
         self._traced.append(tid)
         return True
 
     def _await(self, tid: int) -> None:
-        stop = ptrace.wait_stop(tid, _UNINTERRUPTIBLE_PATIENCE)
-        deadline = time.monotonic() + _PATIENCE
+        stop = ptrace.wait_stop(tid, _FIRST_PATIENCE)
+        began = time.monotonic()
         while stop is None:
             state = thread_state(self.pid, tid)
-            if state == "D":
-                self.sleeping.append(tid)
+            waited = time.monotonic() - began
+            if state == "D" and self._leave_asleep(tid, waited > _UNINTERRUPTIBLE_PATIENCE):
                 return
             # A dead main thread is not reported before all others are: that is for `release`.
             if state in "XZ":
                 raise TargetGone(f"process {self.pid} ended while it was captured")
-            if time.monotonic() > deadline:
+            if waited > _PATIENCE:
                 raise CaptureError(
                     f"thread {tid} of process {self.pid} did not stop within {_PATIENCE:.0f} s",
                     cause=f"its state is {state}",
                     next_step="try again when the machine is less busy",
                 )
-            stop = ptrace.wait_stop(tid, _UNINTERRUPTIBLE_PATIENCE)
+            stop = ptrace.wait_stop(tid, _FIRST_PATIENCE)
         if stop.ended:
             self._traced.remove(tid)
             return
         self.stops[tid] = stop
         self.registers[tid] = ptrace.read_registers(tid)
+
+    def _leave_asleep(self, tid: int, patience_is_over: bool) -> bool:
+        """Give a thread in uninterruptible sleep up; if it is in a system call, /proc tells most registers.
+
+        A parent in vfork(2), as os/exec uses it, sleeps so until its child has executed another program:
+        at once. Any other sleep, a page that is read from disk say, mostly ends in milliseconds.
+        """
+        words = (read_text(self.pid, f"task/{tid}/syscall") or "").split()
+        is_in_call = len(words) == 9 and words[0] != "-1"
+        if not patience_is_over and not (is_in_call and int(words[0]) in _FORKING_CALLS):
+            return False
+        self.sleeping.append(tid)
+        if is_in_call:
+            registers = Registers()
+            registers.orig_rax = int(words[0])
+            for name, word in zip(_CALL_REGISTERS, words[1:], strict=True):
+                setattr(registers, name, int(word, 16))
+            self.registers[tid] = registers
+        return True
 
     def release(self) -> None:
         """Let every thread go on. Threads in uninterruptible sleep follow in `release_sleeping`."""
@@ -133,16 +166,18 @@ class StoppedThreads:
                     self._let_go(tid)
         self.ended_ns = self.ended_ns or time.monotonic_ns()
 
-    def release_sleeping(self) -> list[int]:
-        """Let threads go that woke up meanwhile; return those that sleep on after ten seconds."""
-        deadline = time.monotonic() + _LAST_PATIENCE
+    def release_sleeping(self, seconds: float = _LAST_PATIENCE) -> None:
+        """Let threads go that woke up since `release`; wait for the others at most that long in all.
+
+        A thread that sleeps on stays traced until our process ends, and stops when it wakes before that.
+        """
+        deadline = time.monotonic() + seconds
         for tid in list(self.sleeping):
             stop = ptrace.wait_stop(tid, max(0.0, deadline - time.monotonic()))
             if stop is not None:
                 self.stops[tid] = stop
                 self.sleeping.remove(tid)
                 self._let_go(tid)
-        return list(self.sleeping)
 
     def _let_go(self, tid: int) -> None:
         self._traced.remove(tid)
