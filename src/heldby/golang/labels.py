@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from heldby.golang import type_scan as scan
 from heldby.golang.object_types import ObjectTypes, type_columns
 from heldby.golang.type_layout import LabelTable
+from heldby.golang.type_word_kernels import HeapView
 from heldby.golang.types import (
     KIND_MAP_TABLE,
     STRING_DATA,
     UNKNOWN,
     TypeTable,
 )
-from heldby.golang.typing_kernels import HeapView, label_references
+from heldby.golang.typing_kernels import label_references
 
 _MAX_NAMED_OFFSET: Final = 4096
 

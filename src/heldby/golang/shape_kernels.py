@@ -23,8 +23,7 @@ from heldby.golang.type_layout import (
     STRING,
     TRIE_NODE,
 )
-from heldby.golang.types import STRING_DATA, TINY_BLOCK
-from heldby.golang.typing_kernels import (
+from heldby.golang.type_word_kernels import (
     BY_CHOICE,
     BY_INTERIOR,
     SPAN_HEADER,
@@ -35,6 +34,7 @@ from heldby.golang.typing_kernels import (
     word_at,
     zero_between,
 )
+from heldby.golang.types import STRING_DATA, TINY_BLOCK
 from heldby.jit import ONE, ZERO, kernel, u64
 from heldby.memory.paging_kernels import load64
 
@@ -109,7 +109,7 @@ def match_shapes(
 
     IMPOSSIBLE, or `POINT` for each thing in the contents that speaks for it (pointers to objects known
     to have the type that they must have, interface words, functions), plus 2 if the code allocates the type
-    (`used`) and 1 if all padding is zero. `low` and `high` bound the program's own functions, variables and constants.
+    (`used`) and 1 if all padding is zero. `low` and `high` bound the program's own functions and data.
     """
     heap_addr = heap.addr
     heap_base = heap.base

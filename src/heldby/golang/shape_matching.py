@@ -20,8 +20,8 @@ from heldby.golang.shape_kernels import (
     read_pointer_bits,
 )
 from heldby.golang.type_layout import TypeLayouts
+from heldby.golang.type_word_kernels import DynamicTypes, HeapView, TypeColumns, TypingState
 from heldby.golang.types import TypeTable
-from heldby.golang.typing_kernels import DynamicTypes, HeapView, TypeColumns, TypingState
 
 U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]

@@ -22,7 +22,7 @@ from heldby.golang.runtime import Runtime
 from heldby.golang.type_scan import Descriptors, scan_descriptors
 from heldby.memory.image import Image
 
-UNKNOWN, STRING_DATA, TINY_BLOCK, CLOSURE, WEAK_HANDLE = range(5)
+UNKNOWN, STRING_DATA, TINY_BLOCK, CLOSURE, WEAK_HANDLE, CLEANUP_ARGUMENT = range(6)
 FIRST_DESCRIPTOR: Final = 8
 # Kinds beyond reflect's 26, for what has no descriptor.
 KIND_MEMORY, KIND_CLOSURE, KIND_MAP, KIND_MAP_TABLE, KIND_CHANNEL = range(32, 37)
@@ -35,6 +35,7 @@ _BUILTIN_NAMES: Final = {
     TINY_BLOCK: "tiny block",
     CLOSURE: "func",
     WEAK_HANDLE: "weak handle",
+    CLEANUP_ARGUMENT: "cleanup argument",
 }
 
 
@@ -109,7 +110,7 @@ class TypeTable:
         self.kind[CLOSURE] = KIND_CLOSURE
         self.size[STRING_DATA] = 1
         self.size[CLOSURE] = 8
-        self.size[TINY_BLOCK] = 16
+        self.size[TINY_BLOCK] = self.size[CLEANUP_ARGUMENT] = 16
         # runtime/mheap.go, getOrAddWeakHandle: an atomic.Uintptr, from 1.26 in 16 bytes of its own.
         self.size[WEAK_HANDLE] = 16 if layout.minor >= 26 else 8
         self._known: dict[int, GoType] = {}

@@ -1,0 +1,194 @@
+"""Objects that tell what they are by themselves: channels, closures, the runtime's own records."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.golang import type_scan as scan
+from heldby.golang.closures import Captures, ClosureStructs, closure_type, entries_of
+from heldby.golang.functions import FunctionTable
+from heldby.golang.shape_kernels import read_pointer_bits
+from heldby.golang.specials import CLEANUP, WEAK_HANDLE, SpecialTable
+from heldby.golang.type_layout import POINTER
+from heldby.golang.type_word_kernels import BY_POINTER, BY_RUNTIME, SPAN_HEADER, SPAN_NOSCAN
+from heldby.golang.types import CLEANUP_ARGUMENT, CLOSURE, TypeTable
+from heldby.golang.types import WEAK_HANDLE as WEAK_HANDLE_TYPE
+from heldby.golang.typing_arrays import slot_bytes_of
+from heldby.golang.typing_run import TypingRun
+
+U32 = NDArray[np.uint32]
+U64 = NDArray[np.uint64]
+_SAMPLE: Final = 64
+_MAX_SAMPLED_WORD: Final = 512
+
+
+def recognise_channels(run: TypingRun) -> None:
+    """Recognise channels by the element type that their header names (runtime/chan.go, hchan)."""
+    layout = run.runtime.layout
+    size, heap = layout.size("runtime.hchan"), run.heap
+    unknown = np.flatnonzero(run.state.type == 0).astype(np.uint32)
+    unknown = unknown[heap.elemsize[heap.span[unknown]] >= size]
+    unknown = unknown[(heap.flags[heap.span[unknown]] & SPAN_HEADER) == 0]
+    unknown = unknown[unknown != 0]
+
+    def word(field: str) -> U64:
+        return run.object_word(unknown, layout.offset("runtime.hchan", field) // 8)
+
+    elem = run.types.numbers_at(word("elemtype"))
+    known = elem != 0
+    unknown, elem = unknown[known], elem[known]
+    good = (word("elemsize") & np.uint64(0xFFFF)).astype(np.int64) == run.types.size[elem]
+    good &= (word("qcount") <= word("dataqsiz")) & (word("buf") != 0)
+    unknown, elem = unknown[good], elem[good]
+    channels = _channel_types(run.types)
+    numbers = np.array([channels.get(number, 0) for number in elem.tolist()], np.uint32)
+    run.accept(unknown[numbers != 0], numbers[numbers != 0] * 2, BY_POINTER)
+
+
+def _channel_types(types: TypeTable) -> dict[int, int]:
+    """Return the channel header for each element type; a channel of both directions comes first."""
+    found: dict[int, int] = {}
+    for number in np.flatnonzero(types.kind[: len(types)] == scan.CHAN).tolist():
+        elem = int(types.elem[number])
+        if elem not in found or types[number].name.startswith("chan "):
+            found[elem] = number
+    return {elem: types.synthetic("channel", number) for elem, number in found.items()}
+
+
+def recognise_closures(run: TypingRun, functions: FunctionTable, captures: Captures) -> None:
+    """Give closures the type of their function, with what it captured."""
+    heap, state, types = run.heap, run.state, run.types
+    number = state.type >> np.uint32(1)
+    structs = ClosureStructs.of(types, slot_bytes_of)
+    whole = np.isin(number, np.append(structs.numbers, np.uint32(CLOSURE)))
+    small_scan = heap.bitmap[heap.span] != 0
+    chosen = np.flatnonzero(whole | ((number == 0) & small_scan)).astype(np.uint32)
+    chosen = chosen[chosen != 0]
+    if not chosen.size:
+        return
+    lead = (heap.flags[heap.span[chosen]] & SPAN_HEADER) != 0
+    words = np.where(lead, run.object_word(chosen, 1), run.object_word(chosen, 0))
+    bits = np.zeros(chosen.size, np.uint64)
+    read_pointer_bits(run.runtime.pages, heap, chosen, bits)
+    is_entry, index = entries_of(functions, words)
+    real = is_entry & ((bits & np.uint64(1)) == 0)
+    chosen, words, bits, index = chosen[real], words[real], bits[real], index[real]
+    elemsize = heap.elemsize[heap.span[chosen]]
+    shapes, group = np.unique(np.stack([words, elemsize, bits]), axis=1, return_inverse=True)
+    group = group.reshape(-1)
+    first = np.zeros(shapes.shape[1], np.int64)
+    first[group[::-1]] = np.arange(group.size)[::-1]
+    made = np.zeros(shapes.shape[1], np.uint32)
+    for row, (entry, size, mask) in enumerate(shapes.T.tolist()):
+        example = int(first[row])
+        own = int(number[chosen[example]])
+        fitting = structs.fitting(size, mask)
+        if fitting.size > 1:
+            fitting = run.code.closure_structs(entry, fitting)
+        struct = own if own in structs.numbers else int(fitting[0]) if fitting.size == 1 else 0
+        made[row] = closure_type(
+            types,
+            functions.name(int(index[example])),
+            size,
+            mask,
+            struct=struct,
+            captured=captures(entry),
+        )
+    packed = made[group] * np.uint32(2)
+    run.accept(chosen, packed, BY_POINTER)
+
+
+def recognise_mark_workers(run: TypingRun) -> None:
+    """Recognise the pool nodes of the collector's workers: pointer-free, but they name their goroutine.
+
+    runtime/mgc.go, gcBgMarkWorkerNode: {node lfnode (16 bytes), gp guintptr, m muintptr}.
+    """
+    named = run.types.named("runtime.gcBgMarkWorkerNodePadded") or run.types.named(
+        "runtime.gcBgMarkWorkerNode"
+    )
+    if not named:
+        return
+    heap, number = run.heap, named[-1]
+    slot = slot_bytes_of(np.array([run.types.size[number]], np.uint64))[0]
+    unknown = np.flatnonzero((run.state.type == 0) & (heap.elemsize[heap.span] == slot)).astype(np.uint32)
+    unknown = unknown[unknown != 0]
+    workers = run.object_word(unknown, 2)
+    found = run.state.type[run.objects.find(workers)] >> np.uint32(1)
+    good = np.isin(found, np.array(run.types.named("runtime.g"), np.uint32))
+    run.accept(unknown[good], np.full(int(good.sum()), number * 2, np.uint32), BY_POINTER)
+
+
+def recognise_specials(run: TypingRun, specials: SpecialTable) -> None:
+    """Type the boxes that specials refer to: weak handles, and the arguments of cleanups."""
+    handles = run.objects.find(specials.payload[specials.of_kind(WEAK_HANDLE), 0])
+    _accept_pointer_free(run, handles, WEAK_HANDLE_TYPE)
+    if run.types.layout.has("runtime.specialCleanup", "cleanup"):
+        # From Go 1.26: {call, fn, arg, id}; a small argument without pointers gets a box of 16 bytes.
+        boxes = run.objects.find(specials.payload[specials.of_kind(CLEANUP), 2])
+        _accept_pointer_free(run, boxes, CLEANUP_ARGUMENT)
+
+
+def _accept_pointer_free(run: TypingRun, objects: U32, number: int) -> None:
+    objects = np.unique(objects[objects != 0])
+    good = (run.state.type[objects] == 0) & ((run.heap.flags[run.heap.span[objects]] & SPAN_NOSCAN) != 0)
+    good &= run.heap.elemsize[run.heap.span[objects]] == 16
+    run.accept(objects[good], np.full(int(good.sum()), number * 2, np.uint32), BY_RUNTIME)
+
+
+def recognise_variables(run: TypingRun) -> None:
+    """Type unknown variables that typed pointers in the heap lead to, and follow what they hold.
+
+    ``runtime.m0`` is one: every goroutine's ``m`` may lead there.
+    """
+    addrs, numbers = _pointers_to_variables(run)
+    if not addrs.size:
+        return
+    heap = run.heap
+    slot = heap.root_addr + heap.root_word.astype(np.uint64) * np.uint64(8)
+    at = np.searchsorted(addrs, slot, side="right") - 1
+    known = np.maximum(at, 0)
+    offset = slot - addrs[known]
+    size = run.types.size[numbers[known]].astype(np.uint64)
+    new = (at >= 0) & (heap.root_addr != 0) & (heap.root_type == 0) & (offset < size)
+    rows = np.flatnonzero(new)
+    root_addr, root_word, root_type = heap.root_addr.copy(), heap.root_word.copy(), heap.root_type.copy()
+    root_addr[rows], root_type[rows] = addrs[known[rows]], numbers[known[rows]]
+    root_word[rows] = (offset[rows] >> np.uint64(3)).astype(np.uint32)
+    run.heap = heap._replace(root_addr=root_addr, root_word=root_word, root_type=root_type)
+    run.follow((rows + len(run.objects) + 1).astype(np.uint32))
+
+
+def _pointers_to_variables(run: TypingRun) -> tuple[U64, U32]:
+    """Return variables that typed objects point to, by ascending address, and their types.
+
+    A few objects of each type are looked at; where several types claim one address, the largest wins.
+    """
+    ranges = [module.range("noptrdata", "end") for module in run.runtime.modules]
+    number = run.state.type >> np.uint32(1)
+    order = np.argsort(number, kind="stable")
+    used, first, count = np.unique(number[order], return_index=True, return_counts=True)
+    found: dict[int, int] = {}
+    for each, begin, many in zip(used.tolist(), first.tolist(), count.tolist(), strict=True):
+        program = run.layouts.program(each) if each else None
+        if program is None or not (program.kind == POINTER).any():
+            continue
+        sample = order[begin : begin + many : max(1, many // _SAMPLE)].astype(np.uint32)
+        leads = (run.heap.flags[run.heap.span[sample]] & SPAN_HEADER).astype(np.bool_).astype(np.int64)
+        for word, target in zip(
+            program.word[program.kind == POINTER].tolist(),
+            program.target[program.kind == POINTER].tolist(),
+            strict=True,
+        ):
+            if word > _MAX_SAMPLED_WORD:
+                break
+            for lead in np.unique(leads).tolist():
+                values = run.object_word(sample[leads == lead], word + lead)
+                for low, high in ranges:
+                    for value in values[(values >= low) & (values < high)].tolist():
+                        if run.types.size[target] > run.types.size[found.get(value, 0)]:
+                            found[value] = target
+    addrs = np.array(sorted(found), np.uint64)
+    return addrs, np.array([found[addr] for addr in addrs.tolist()], np.uint32)
