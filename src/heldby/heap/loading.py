@@ -91,6 +91,7 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
             functions,
             root_slots(roots),
             debug.captures if debug is not None else lambda _entry: (),
+            specials,
         )
         naming = Naming(objects, references, roots, object_types)
     with progress.phase("setting the runtime's own ways aside"):
