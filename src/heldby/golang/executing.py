@@ -183,8 +183,10 @@ def _vdso_call(runtime: Runtime, machine: _Machine, lo: int, hi: int) -> tuple[i
     ``m.vdsoSP`` and ``m.vdsoPC`` lie among the fields that move between patch releases, so they are known by
     what they say: neighbouring words, a place on the goroutine's stack and the return address just below it.
     """
+    # Behind curg: m.morebuf, before it, is such a pair too, but of another place.
+    start = runtime.layout.offset("runtime.m", "curg")
     try:
-        words = runtime.image.words(machine.addr, runtime.layout.size("runtime.m") // 8)
+        words = runtime.image.words(machine.addr + start, (runtime.layout.size("runtime.m") - start) // 8)
     except NotCaptured:
         return None
     text_low, text_high = runtime.modules[0].range("text", "etext")

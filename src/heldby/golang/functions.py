@@ -36,7 +36,12 @@ _ROLES: Final = {
     "cgocallback": kernels.ROLE_CGOCALLBACK,
     "gogo": kernels.ROLE_GOGO,
 }
-_REFLECT_STUBS: Final = ("reflect.makeFuncStub", "reflect.methodValueCall")
+# Functions without a number of their own; gogo is the assembly behind runtime.gogo.
+_NAMED_ROLES: Final = {
+    "reflect.makeFuncStub": kernels.ROLE_REFLECT_STUB,
+    "reflect.methodValueCall": kernels.ROLE_REFLECT_STUB,
+    "gogo": kernels.ROLE_GOGO,
+}
 
 
 class Position(NamedTuple):
@@ -207,10 +212,10 @@ class FunctionTable:
         for name, role in _ROLES.items():
             number = layout.const(f"internal/abi.FuncID_{name}", -1)
             roles[kinds == number] = role
-        for name in _REFLECT_STUBS:
+        for name, role in _NAMED_ROLES.items():
             index = self.named(name)
             if index >= 0:
-                roles[index] = kernels.ROLE_REFLECT_STUB
+                roles[index] = role
         return roles
 
 
