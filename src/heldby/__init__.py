@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from heldby.version import __version__
+
 if TYPE_CHECKING:
     from heldby.api import open  # noqa: A004
     from heldby.heap import Heap
 
 __all__ = ["Heap", "__version__", "open"]
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """The dominator tree merged by the names of paths: the tree that holders are read from.
 
 The children of the virtual root are global variables, goroutine groups, specials, the runtime, and *shared*
-objects: those that several of these (or of each other) hold and none dominates. Shared objects of one type and
+objects: those that several of these (or of each other) hold and none dominates. Shared objects of one type
 with the same owners are one path; their owners stand beside them.
 """
 
@@ -214,9 +214,8 @@ def _shared_keys(heap: Heap, top: U32, at_root: NDArray[np.intp], keys: U64) -> 
     found = owners(heap.graph, tree, top, _owner_groups(heap, at_root))
     # The owners of one object, in whatever order, make one hash: the sum of a random number for each.
     mixed = _mix(found.owner.astype(np.uint64))
-    starts = (
-        np.flatnonzero(np.append(True, found.shared[1:] != found.shared[:-1])) if found.shared.size else []
-    )
+    first_of_run = np.append(True, found.shared[1:] != found.shared[:-1])[: found.shared.size]
+    starts: NDArray[np.intp] = np.flatnonzero(first_of_run)
     sums = np.zeros(tree.reached_count, np.uint64)
     counts = np.zeros(tree.reached_count, np.int64)
     if found.shared.size:

@@ -20,7 +20,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Literal
 
-from heldby import __version__
 from heldby.capture import ptrace
 from heldby.capture.code_room import Room, find_rooms
 from heldby.capture.destination import Destination
@@ -49,6 +48,7 @@ from heldby.capture.threads import CANCELLING, SUSPENDING, StoppedThreads, signa
 from heldby.errors import AlreadyTraced, Cancelled, CaptureError, NoSpace, NotGoProcess, TargetGone
 from heldby.memory.core_file import CoreFile, open_core
 from heldby.progress import QUIET, Progress
+from heldby.version import __version__
 
 Method = Literal["auto", "fork", "stop"]
 _WATCH_SECONDS: Final = 0.03

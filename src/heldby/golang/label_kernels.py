@@ -11,8 +11,8 @@ from heldby.jit import ONE, ZERO, kernel, u64
 def label_chosen(heap, object_type, types, label, unknown_labels, sources, edges, out):
     """Set ``out[i]`` to the label of reference ``edges[i]``, which lies in object ``sources[i]``.
 
-    A source of 0 is no object: its entry stays as it is. A word of an unknown object, or beyond the known part,
-    is named by its offset: ``unknown_labels[word]``, the last entry for all words further on.
+    A source of 0 is no object: its entry stays as it is. A word of an unknown object, or beyond the known
+    part, is named by its offset: ``unknown_labels[word]``, the last entry for all words further on.
     """
     last_unknown = u64(unknown_labels.size - 1)
     for i in range(u64(edges.size)):

@@ -1,8 +1,8 @@
 """Offsets and sizes of the Go runtime's structures and its constants, behind one door.
 
-`Layout` answers by field name, newest release first; whoever reads the runtime never writes an offset. The
-built-in tables (one JSON file per minor release in ``layouts/``) were read from the DWARF of programs compiled
-with that release. Patch releases moved only fields of ``m``, ``timer`` and ``work`` so far, none that is read
+`Layout` answers by field name; whoever reads the runtime never writes an offset. The built-in tables
+(one JSON file per minor release in ``layouts/``) were read from the DWARF of programs compiled with that
+release. Patch releases moved only fields of ``m``, ``timer`` and ``work`` so far, none that is read
 here without a check.
 """
 
@@ -81,7 +81,7 @@ class Layout:
         return _SIZES.get(type_name.rsplit(".", 1)[-1].lower(), 8)
 
     def const(self, name: str, default: int | None = None) -> int:
-        """Return a constant such as ``runtime._KindSpecialFinalizer``; `default` where the release has none."""
+        """Return a constant such as ``runtime._GCmark``; `default` where the release has none."""
         if name in self._consts:
             return int(self._consts[name])
         if default is None:
@@ -94,7 +94,7 @@ class Layout:
 
 
 def parse_version(version: str) -> tuple[int, int] | None:
-    """Return ``(1, 27)`` for ``go1.27.3``, ``go1.26-devel_..`` or ``go1.25.5 X:arenas``; None for ``devel``."""
+    """Return ``(1, 27)`` for ``go1.27.3`` and ``go1.27-devel_..``; None for a version without a number."""
     match = re.match(r"(?:go|devel go)(\d+)\.(\d+)", version)
     return (int(match[1]), int(match[2])) if match else None
 

@@ -63,7 +63,8 @@ class ObjectTable:
 
     def tiny(self) -> NDArray[np.bool_]:
         """Return which objects are blocks of the tiny allocator, ``bool[n + 1]``."""
-        return (self.spans.spanclass == _TINY_SPANCLASS)[self.span]
+        tiny: NDArray[np.bool_] = (self.spans.spanclass == _TINY_SPANCLASS)[self.span]
+        return tiny
 
     def find(self, addrs: NDArray[np.uint64]) -> NDArray[np.uint32]:
         """Return the objects that hold the given addresses, 0 where there is none. O(addresses)."""

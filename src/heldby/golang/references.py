@@ -1,13 +1,14 @@
 """References: the pointers from object to object, as the collector sees them.
 
-Precise only: bits at the end of the span up to 512 bytes, the type in the malloc header above, the span's type
-for large objects (runtime/mbitmap.go, Go 1.22+). Noscan objects refer to nothing.
+Precise only: bits at the end of the span up to 512 bytes, the type in the malloc header above, the span's
+type for large objects (runtime/mbitmap.go, Go 1.22+). Noscan objects refer to nothing.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -114,7 +115,7 @@ def _chunk_bounds(spans: SpanTable) -> list[tuple[int, int]]:
         return []
     cuts = np.searchsorted(ends, ends[-1] * np.arange(1, _THREADS) // _THREADS)
     edges = [0, *(int(cut) for cut in cuts), len(spans)]
-    return [(low, high) for low, high in zip(edges, edges[1:], strict=False) if low < high]
+    return [(low, high) for low, high in pairwise(edges) if low < high]
 
 
 def _scan_plan(
@@ -131,7 +132,7 @@ def _scan_plan(
     first_object = _first_objects(objects)
     span_bytes = spans.pages * np.uint64(PAGE_BYTES)
     marks = np.where(spans.inline_marks, np.uint64(_INLINE_MARK_BYTES), np.uint64(0))
-    typed_objects, descriptors = _typed_objects(runtime, objects, by_type, first_object)
+    typed_objects, descriptors = _typed_objects(runtime, objects, by_type)
     mask_of, masks = _masks(TypeMasks(runtime), descriptors)
     per_span = np.zeros(len(spans), np.int64)
     counts = np.diff(np.append(first_object, len(objects) + 1).astype(np.int64))
@@ -162,7 +163,7 @@ def _first_objects(objects: ObjectTable) -> NDArray[np.uint64]:
 
 
 def _typed_objects(
-    runtime: Runtime, objects: ObjectTable, by_type: NDArray[np.bool_], first_object: NDArray[np.uint64]
+    runtime: Runtime, objects: ObjectTable, by_type: NDArray[np.bool_]
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
     """Return the objects that name their type (ascending) and the descriptor addresses that they name."""
     spans = objects.spans

@@ -1,7 +1,7 @@
 """Finding the Go runtime of a process, stripped or not.
 
-Order: function table -> `moduledata` -> release -> layout -> `mheap_` -> checks. `mheap_` lies in the module's
-variables and is known by a word that points back at itself: ``mheap_.pages.mheapLock`` holds the address of
+Order: function table -> `moduledata` -> release -> layout -> `mheap_` -> checks. `mheap_` lies in the
+module's variables and is known by a word that points back at itself: ``mheap_.pages.mheapLock`` holds the address of
 ``mheap_.lock``, its first field (runtime/mheap.go; unique in every release from 1.21 to 1.27).
 """
 

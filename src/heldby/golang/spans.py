@@ -75,12 +75,14 @@ class SpanTable:
     @property
     def noscan(self) -> NDArray[np.bool_]:
         """Spans whose objects hold no pointers."""
-        return (self.spanclass & 1).astype(np.bool_)
+        odd: NDArray[np.bool_] = (self.spanclass & 1) != 0
+        return odd
 
     @property
     def large(self) -> NDArray[np.bool_]:
         """Spans with a single large object."""
-        return (self.spanclass >> 1) == 0
+        zero: NDArray[np.bool_] = (self.spanclass >> 1) == 0
+        return zero
 
     @property
     def has_headers(self) -> NDArray[np.bool_]:

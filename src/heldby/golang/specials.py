@@ -46,7 +46,7 @@ class SpecialTable:
         object: the object that it hangs on, 0 when that slot is free.
         offset: byte offset within the span.
         payload: ``uint64[k, 4]``, the words behind the header: for a finalizer [fn, nret, fint, ot], for a
-            cleanup [fn, id] or (1.26+) [call, fn, arg, id], for a weak handle [handle], for a profile [bucket].
+            cleanup [fn, id] or (1.26+) [call, fn, arg, id], for a weak handle [handle], a profile [bucket].
         broken_lists: lists that end in missing memory or go in circles.
     """
 

@@ -32,7 +32,7 @@ def mark_reached(offsets, targets, reached, stop, queue, tail):
 
 @kernel
 def redirect_deferred(offsets, targets, reached, internal, edges, originals, fill):
-    """Turn every reference into a self-reference that leads from a deferred source to a vertex in `reached`.
+    """Turn references from deferred sources to vertices in `reached` into self-references.
 
     Deferred sources are `internal` vertices and those not in `reached`. Where `reached` is 2, it is the other
     way round: references from sources that are not deferred are turned. With `fill` the numbers of the

@@ -177,7 +177,9 @@ def find_direct_edges(offsets, targets, number, idom, direct):
 
 @kernel
 def find_first_referrers(offsets, targets, number, idom, direct, via):
-    """For each j without a direct edge find the referrer of least number: ``via[j]``, by ``direct[j] = -2 - e``.
+    """For each j without a direct edge find its referrer of least number.
+
+    It becomes ``via[j]``, the number e of its edge ``direct[j] = -2 - e``.
 
     What the root dominates is left alone. `via` must be NONE before. The parent in the depth-first walk is a
     referrer of lesser number, so there always is one.

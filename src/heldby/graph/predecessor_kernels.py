@@ -10,7 +10,7 @@ from heldby.jit import ONE, kernel, u64
 
 @kernel
 def edges_into(offsets, targets, wanted, number, sources, edges, fill):
-    """Count or list the edges from reachable vertices into `wanted` (uint8) vertices, in order of the source."""
+    """Count or list the edges from reachable vertices into `wanted` (uint8) ones, in order of the source."""
     k = u64(0)
     for v in range(u64(offsets.size) - ONE):
         if number[v] == np.uint32(0xFFFFFFFF):

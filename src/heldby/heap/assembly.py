@@ -14,8 +14,8 @@ def assemble_graph(references: References, roots: RootTable) -> tuple[Graph, NDA
     """Return the graph and, for each edge, where in its source the pointer lies.
 
     For an edge from an object that is the index of the word within the slot, from a root node the row of its
-    slot, otherwise 0. Root node i is vertex ``1 + objects + i``. Cost: O(references); the arrays of references
-    are copied once.
+    slot, otherwise 0. Root node i is vertex ``1 + objects + i``. Cost: O(references); their arrays are
+    copied once.
     """
     objects = references.offsets.size - 2
     first_root = objects + 1

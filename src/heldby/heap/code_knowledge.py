@@ -41,7 +41,7 @@ class CodeKnowledge:
     _types: TypeTable
 
     def variable_starts(self, addrs: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """Return for each address the start of the variable that it lies in; itself where nothing is known."""
+        """Return for each address the start of its variable; the address itself where nothing is known."""
         if not self.starts.size:
             return addrs
         row = np.searchsorted(self.starts, addrs, side="right") - 1
@@ -66,7 +66,7 @@ class CodeKnowledge:
         return bool(users) and all(is_runtime_name(name) for name in users)
 
     def type_at(self, start: int) -> int:
-        """Return the type number of the variable that starts there, by most votes; 0 when the code is silent."""
+        """Return the type number of the variable that starts there; 0 when the code is silent."""
         evidence = self._facts.evidence
         best = 0
         for row in range(*evidence.between(start, start + 1).indices(evidence.addresses.size)):

@@ -58,7 +58,7 @@ class DebugInfo:
         ]
 
     def frame_variable(self, entry: int, pc: int, below: int) -> FrameVariable | None:
-        """Return the variable of the function at `entry` that lies `below` bytes from the frame's top at `pc`."""
+        """Return the variable of the function at `entry` that lies at frame top + `below` when at `pc`."""
         found = self.dwarf.functions.at(entry - self.load_bias)
         if found is None:
             return None

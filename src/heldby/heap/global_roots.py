@@ -1,4 +1,4 @@
-"""Global variables as roots: the words of data and bss that the collector scans, under their variables' names."""
+"""Global variables as roots: the words of data and bss that the collector scans, under their names."""
 
 from __future__ import annotations
 

@@ -34,8 +34,8 @@ def add_goroutine_roots(
 ) -> None:
     """Add the groups, the goroutines that hold something, and what they hold.
 
-    Labels are ``function.variable`` with debug information, the function otherwise. Python work is done once for each
-    distinct place in the code, never for each goroutine.
+    Labels are ``function.variable`` with debug information, the function otherwise. Python work is done once
+    for each distinct place in the code, never for each goroutine.
     """
     roots = stacks.roots
     targets = objects.find(roots.value)
@@ -82,7 +82,7 @@ def is_system_goroutine(name: str) -> bool:
 def _places(
     builder: RootBuilder, namer: _Namer, stacks: Stacks, rows: NDArray[np.intp]
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]:
-    """Return label, word and type of each root: distinct (function, pc, place in the frame) are asked once."""
+    """Return label, word and type of each root; distinct places in the code are asked about once."""
     roots, frames = stacks.roots, stacks.frames
     frame = roots.frame[rows].astype(np.int64)
     out = np.zeros((3, rows.size), np.uint32)

@@ -30,8 +30,8 @@ class Heap:
     Attributes:
         process: the core, the executable and the runtime that the heap was read from.
         objects: the object table.
-        graph: references of objects and roots; ways that must not name a holder are set aside in `deferred`.
-        words: ``uint32[edges]``: the word of the source that holds the pointer; for roots, the row of the slot.
+        graph: references of objects and roots; ways that must name no holder are in `deferred`.
+        words: ``uint32[edges]``: the word of the source that holds the pointer; for roots, the slot's row.
         roots: the root nodes.
         variables: global variables by address.
         code: what the code tells of nameless variables; None where debug information names them.

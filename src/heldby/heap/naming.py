@@ -13,7 +13,7 @@ from heldby.golang.labels import describe, label_of, unknown_labels
 from heldby.golang.object_types import ObjectTypes, RootSlots, heap_view, type_columns
 from heldby.golang.objects import ObjectTable
 from heldby.golang.references import References
-from heldby.golang.typing_kernels import TypeColumns
+from heldby.golang.type_word_kernels import TypeColumns
 from heldby.heap.roots import RootTable
 
 _UNKNOWN: Final = np.uint32(1 << 31)
@@ -57,7 +57,7 @@ class Naming:
         return describe(self.types.layouts.types, number)
 
     def element_type_name(self, number: int) -> str:
-        """Return what one element of such an object is called: ``string`` for the backing array of strings."""
+        """Return what an element of such an object is called: ``string`` for a backing array of strings."""
         if number & int(_UNKNOWN) or not number & 1:
             return self.type_name(number)
         return self.types.layouts.types.display_name(number >> 1)
@@ -67,7 +67,7 @@ class Naming:
         return self.types.layouts.labels.texts[label]
 
     def labels(self, edges: NDArray[np.int64], sources: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """Return the label of each given edge of the graph, whose sources are the given vertices; O(edges)."""
+        """Return the label of each of these edges of the graph, whose sources are given too; O(edges)."""
         out = np.zeros(edges.size, np.uint32)
         count = np.uint32(len(self._objects))
         columns, label, unknown = self._tables
@@ -103,7 +103,7 @@ class Naming:
         return np.flatnonzero(np.isin(self.types.number, np.array(numbers, np.uint32))).astype(np.uint32)
 
     def is_runtime_internal(self) -> NDArray[np.bool_]:
-        """Return which objects are the runtime's own records of goroutines, threads and waiters, ``bool[n + 1]``."""
+        """Return which objects are the runtime's own records of goroutines and threads, ``bool[n + 1]``."""
         types = self.types.layouts.types
         numbers = [number for name in _INTERNAL for number in types.named(name)]
         return np.isin(self.types.number, np.array(numbers, np.uint32))

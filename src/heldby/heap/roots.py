@@ -1,7 +1,7 @@
 """Roots: what the collector starts from, as nodes of the graph with names.
 
-A global variable is one node; a goroutine is one node below the node of its group (all goroutines with the same
-start function). The runtime's own ways to the same objects (its variables, its system goroutines, finalizers)
+A global variable is one node; a goroutine is one node below the node of its group (all goroutines with the
+same start function). The runtime's own ways to the same objects (its variables, its system goroutines, finalizers)
 are *deferred*: they name the holder only of what no user's way reaches.
 """
 
@@ -41,8 +41,8 @@ class RootTable:
         slot_node: ``uint32[q]``, ascending: the node that a pointer lies in.
         slot_target: ``uint32[q]``, the object that it points to.
         slot_addr: ``uint64[q]``, where the pointer lies; 0 for a register.
-        slot_label: ``uint32[q]``, row of `labels`: the variable's name within the node (``main.handle.req`` in a
-            goroutine, empty for a global variable).
+        slot_label: ``uint32[q]``, row of `labels`: the variable's name within the node (``main.handle.req``
+            in a goroutine, empty for a global variable).
         slot_word: ``uint32[q]``, index of the pointer's word within its variable.
         slot_type: ``uint32[q]``, type number of the variable, 0 for unknown.
     """
@@ -128,8 +128,8 @@ class RootBuilder:
         """Add pointers; those that point to no object (target 0) are left out."""
         real = target != 0
         nothing = np.zeros(target.size, np.uint32)
-        columns = (node, target, addr, label, nothing if word is None else word)
-        columns = (*columns, nothing if type_number is None else type_number)
+        words = nothing if word is None else word
+        columns = (node, target, addr, label, words, nothing if type_number is None else type_number)
         self._slots.append(tuple(column[real] for column in columns))
 
     def build(self) -> RootTable:

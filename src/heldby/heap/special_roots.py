@@ -1,7 +1,7 @@
 """Finalizers, cleanups and weak handles as roots, and the queues of those about to run.
 
-runtime/mgcmark.go, markrootSpans: what an object with a finalizer refers to is live, the object itself is not; the
-closures of finalizers and cleanups are live; a weak handle's box is live, its target is not.
+runtime/mgcmark.go, markrootSpans: what an object with a finalizer refers to is live, the object itself is
+not; the closures of finalizers and cleanups are live; a weak handle's box is live, its target is not.
 """
 
 from __future__ import annotations
