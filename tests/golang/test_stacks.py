@@ -10,6 +10,7 @@ import pytest
 from heldby.golang.executing import find_executing
 from heldby.golang.functions import FunctionTable
 from heldby.golang.goroutines import read_goroutines
+from heldby.golang.runtime import Runtime
 from heldby.golang.stacks import Outcome, RootKind, read_stacks
 from heldby.memory.image import Image
 from heldby.memory.paging_kernels import build_page_table
@@ -289,51 +290,66 @@ def test_goroutines_that_cannot_be_read_are_counted(simple: Snapshot) -> None:
     assert not np.isin(stacks.roots.goroutine, alive[:5]).any()
 
 
+def overwritten(found: Snapshot, words: dict[int, int]) -> Runtime:
+    """Return the runtime with other words in its memory, by address."""
+    core, *rest = found.runtime.image.buffers
+    data = core[: core.size // 8 * 8].copy().view(np.uint64)
+    for addr, value in words.items():
+        segment = found.runtime.image.segment_at(addr)
+        assert segment is not None
+        assert segment.buffer == 0
+        data[(segment.offset + addr - segment.start) // 8] = value
+    image = Image((data.view(np.uint8), *rest), found.runtime.image.segments)
+    return replace(found.runtime, image=image, pages=build_page_table(image))
+
+
+def test_a_list_of_defers_that_goes_in_a_circle_ends(simple: Snapshot) -> None:
+    goroutine = simple.only("main.holdLoopDefers")
+    link = simple.runtime.layout.offset("runtime._defer", "link")
+    last = int(simple.goroutines.defer[goroutine])
+    first = simple.runtime.image.u64(last + link)
+
+    runtime = overwritten(simple, {first + link: last})
+    stacks = read_stacks(runtime, simple.functions, simple.goroutines, ())
+
+    assert stacks.unknowns == {"lists of defers that cannot be followed": 1}
+    assert len(stacks.roots) <= len(simple.stacks.roots) + 12
+
+
+def test_a_stack_that_overlaps_others_is_not_believed(simple: Snapshot) -> None:
+    alive = np.flatnonzero(simple.stacks.outcome == Outcome.WHOLE)
+    stack_lo, stack_hi = simple.goroutines.stack_lo.copy(), simple.goroutines.stack_hi.copy()
+    lowest = alive[np.argmin(stack_lo[alive])]
+    stack_hi[lowest] = stack_lo[lowest] + np.uint64(1 << 30)
+
+    damaged = replace(simple.goroutines, stack_hi=stack_hi)
+    stacks = read_stacks(simple.runtime, simple.functions, damaged, ())
+
+    assert stacks.unknowns == {"goroutines whose stack has impossible bounds": 1}
+    assert stacks.outcome[lowest] == Outcome.NO_STACK
+    assert (stacks.outcome[alive[alive != lowest]] == Outcome.WHOLE).all()
+
+
 def test_damaged_memory_neither_crashes_nor_hangs_nor_harms_other_goroutines(simple: Snapshot) -> None:
     generator = np.random.default_rng(20)
-    core, *rest = simple.runtime.image.buffers
     victims = np.flatnonzero(simple.stacks.outcome == Outcome.WHOLE)
     for round_number in range(60):
-        words = core[: core.size // 8 * 8].copy().view(np.uint64)
         target = int(generator.choice(victims))
         low = int(simple.goroutines.addr[target])
         high = low + simple.runtime.layout.size("runtime.g")
         if round_number % 2:
             first = int(simple.stacks.frames.first[target])
             low, high = int(simple.stacks.frames.sp[first]), int(simple.goroutines.stack_hi[target])
-        for addr in generator.integers(low // 8, high // 8, 12):
-            segment = simple.runtime.image.segment_at(int(addr) * 8)
-            assert segment is not None
-            assert segment.buffer == 0
-            at = (segment.offset + int(addr) * 8 - segment.start) // 8
-            words[at] = generator.choice(_evil_words(generator, words, low, high))
-        image = Image((words.view(np.uint8), *rest), simple.runtime.image.segments)
-        runtime = replace(simple.runtime, image=image, pages=build_page_table(image))
+        addrs = generator.integers(low // 8, high // 8, 12) * 8
+        evil = [0, 1, 2**64 - 1, 2**63, 2**47, low, high, low + 1, low + 64, high - 8, 0x400000, 0xC000000000]
+        values = generator.choice(np.array(evil, np.uint64), 12)
+        runtime = overwritten(simple, dict(zip(addrs.tolist(), values.tolist(), strict=True)))
         goroutines = read_goroutines(runtime, simple.goroutines.addr)
 
         stacks = read_stacks(runtime, simple.functions, goroutines, ())
 
         untouched = np.setdiff1d(victims, [target])
         assert (stacks.outcome[untouched] == Outcome.WHOLE).all()
-
-
-def _evil_words(generator: np.random.Generator, words: np.ndarray, low: int, high: int) -> np.ndarray:
-    return np.array(
-        [
-            0,
-            1,
-            2**64 - 1,
-            2**63,
-            2**47,
-            low,
-            high,
-            low + 1,
-            int(generator.integers(low, high)) & ~7,
-            int(generator.integers(0, 2**63)),
-            int(generator.choice(words)),
-        ],
-        np.uint64,
-    )
 
 
 def test_a_damaged_function_table_is_survived(simple: Snapshot) -> None:

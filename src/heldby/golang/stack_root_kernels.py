@@ -13,6 +13,7 @@ import numpy as np
 from heldby.golang.stack_kernels import HI, LO, NOT_UNWOUND, OUTCOME
 from heldby.golang.stack_task_kernels import (
     ALL,
+    BAD_DEFERS,
     CONSERVATIVE,
     COUNTS,
     DOUBTFUL_POINTER,
@@ -30,6 +31,7 @@ from heldby.golang.stack_task_kernels import (
     OBJECT_SIZE,
     OBJECT_START,
     OBJECT_WORDS,
+    OF_DEFERS,
     OF_THREAD,
     POINTER,
     PRECISE,
@@ -143,6 +145,7 @@ def find_roots(
         )
         task = np.int64(0)
         full = False
+        mark, steps, limit = u64(0), np.int64(0), np.int64(1)
         while not full:
             if counts[TASKS] > capacity or counts[STACK_OBJECTS] > capacity:
                 full = True
@@ -168,7 +171,14 @@ def find_roots(
                 if bits & u64(1) == u64(0):
                     continue
                 slot = base + (i << u64(3))
-                if how == ITSELF:
+                if how == OF_DEFERS:
+                    slot = base + (offsets.defer_fn if i == u64(0) else offsets.defer_link)
+                if how == OF_DEFERS and i == u64(2):
+                    if load8(directory, tables, words, base + offsets.defer_heap) == u64(0):
+                        continue
+                    value = base
+                    slot = u64(0)
+                elif how == ITSELF:
                     value = base
                     slot = u64(0)
                 elif how == OF_THREAD:
@@ -198,6 +208,18 @@ def find_roots(
                     roots[root, ROOT_VALUE] = value
                     roots[root, ROOT_KIND] = kind
                 counts[USED] += 1
+            if how == OF_DEFERS:
+                # Defers weave between stack and heap; the same row serves them one after the other. Each is
+                # compared with an ever later one before it (Brent), so that a circle ends.
+                following = load64(directory, tables, words, base + offsets.defer_link)
+                if following & u64(7) or following == mark:
+                    counts[BAD_DEFERS] += np.int64(following != u64(0))
+                elif following != u64(0):
+                    scratch[row, TASK_BASE] = following
+                    task -= 1
+                steps += 1
+                if steps == limit:
+                    mark, steps, limit = following, np.int64(0), limit * 2
         if full or counts[USED] > roots.shape[0]:
             for i in range(u64(COUNTS)):
                 counts[i] = counts[i + u64(COUNTS)]

@@ -62,13 +62,12 @@ TASKS = 1
 STACK_OBJECTS = 2
 PRECISE = 3
 CONSERVATIVE = 4
-DEFERS = 5
-UNKNOWN_LOCALS = 6
-UNKNOWN_ARGUMENTS = 7
-UNKNOWN_OBJECTS = 8
-MISSING_WORDS = 9
-MISSING_DEFERS = 10
-COUNTS = 11
+UNKNOWN_LOCALS = 5
+UNKNOWN_ARGUMENTS = 6
+UNKNOWN_OBJECTS = 7
+MISSING_WORDS = 8
+BAD_DEFERS = 9
+COUNTS = 10
 
 # Columns of the scratch memory, which serves one goroutine at a time. A task: scan COUNT words from BASE
 # whose bit is set in the mask at AT. A stack object: START, SIZE, its mask, words under the mask. Pointers to
@@ -87,11 +86,12 @@ ITSELF = np.uint64(4)
 """BASE is not an address but the word itself."""
 OF_THREAD = np.uint64(5)
 """The words are row AT of the registers."""
+OF_DEFERS = np.uint64(6)
+"""BASE is a ``_defer``: its closure, its link and, if it lies in the heap, itself; then the next one."""
 
 SCANNED = np.uint64(0xFFFFFFFFFFFFFFFF)
 EVERY_WORD = np.uint64(0xFFFFFFFFFFFFFFFF)
 REG_ARGS = np.uint64(0xFFFFFFFFFFFFFFFE)
-_MAX_DEFERS = 1 << 26
 
 
 class Offsets(NamedTuple):
@@ -178,7 +178,7 @@ def _add_frame_objects(functions, index, sp, varp, argp, frame, lo, hi, scratch,
     number = np.int64(-1)
     if table + 8 <= size:
         number = _number(data, table)
-    if number < 0 or table + 8 + 16 * number > size:
+    if number < 0 or table + 8 + 16 * number > size or u64(number) > (hi - lo) >> u64(3):
         counts[UNKNOWN_OBJECTS] += 1
         return
     for i in range(number):
@@ -251,7 +251,7 @@ def _add_frame(pages, functions, machine, frames, f, everything, lo, hi, scratch
         bits, at = np.int64(-1), np.int64(0)
         if not everything:
             bits, at = _stack_map(functions.funcdata, functions.rows[index, LOCALS_MAPS], number)
-            if bits < 0 or u64(bits) > (varp - lo) >> u64(3):
+            if bits < 0 or u64(bits) > (varp - sp) >> u64(3):
                 counts[UNKNOWN_LOCALS] += 1
                 bits = np.int64(-1)
         if bits > 0:
@@ -269,7 +269,7 @@ def _add_frame(pages, functions, machine, frames, f, everything, lo, hi, scratch
         bits, at = np.int64(-1), np.int64(0)
         if not everything:
             bits, at = _stack_map(functions.funcdata, functions.rows[index, ARGS_MAPS], number)
-            if bits < 0 or u64(bits) > room:
+            if bits < 0 or bits > args >> 3 or u64(bits) > room:
                 counts[UNKNOWN_ARGUMENTS] += 1
                 bits = np.int64(-1)
         if bits > 0:
@@ -278,23 +278,6 @@ def _add_frame(pages, functions, machine, frames, f, everything, lo, hi, scratch
             add_task(scratch, counts, argp, min(u64(args >> 3), room), ALL, ZERO, KIND_CONSERVATIVE, f)
     if not everything and not is_stub:
         _add_frame_objects(functions, index, sp, varp, argp, f, lo, hi, scratch, counts)
-
-
-@kernel
-def _add_defers(pages, offsets, defer, scratch, counts):
-    """Put down closures, links and records of the list of defers; they weave between stack and heap."""
-    directory, tables, words = pages.directory, pages.tables, pages.words
-    while defer != u64(0):
-        counts[DEFERS] += 1
-        missing = page_of(directory, tables, defer) == np.int64(PAGE_MISSING)
-        if missing or defer & u64(7) or counts[DEFERS] > _MAX_DEFERS:
-            counts[MISSING_DEFERS] += 1
-            return
-        add_task(scratch, counts, defer + offsets.defer_fn, ONE, ALL, ZERO, KIND_DEFER, NO_FRAME)
-        add_task(scratch, counts, defer + offsets.defer_link, ONE, ALL, ZERO, KIND_DEFER, NO_FRAME)
-        if load8(directory, tables, words, defer + offsets.defer_heap):
-            add_task(scratch, counts, defer, ONE, ITSELF, ZERO, KIND_DEFER, NO_FRAME)
-        defer = load64(directory, tables, words, defer + offsets.defer_link)
 
 
 @kernel
@@ -323,5 +306,6 @@ def add_goroutine(
     rest = stacks[g, REST]
     if stacks[g, OUTCOME] != u64(WHOLE) and rest < hi and rest >= lo:
         add_task(scratch, counts, rest, (hi - rest) >> u64(3), ALL, ZERO, KIND_CONSERVATIVE, NO_FRAME)
-    _add_defers(pages, offsets, stacks[g, DEFER], scratch, counts)
+    if stacks[g, DEFER] != u64(0):
+        add_task(scratch, counts, stacks[g, DEFER], u64(3), OF_DEFERS, ZERO, KIND_DEFER, NO_FRAME)
     add_task(scratch, counts, stacks[g, PANIC], ONE, ITSELF, ZERO, KIND_PANIC, NO_FRAME)

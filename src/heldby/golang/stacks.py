@@ -27,6 +27,7 @@ from heldby.memory.core_file import Thread
 
 Words = NDArray[np.uint64]
 
+_MAX_OVERLAPS: Final = 64
 _MACHINES: Final = {
     # Fields of `Machine`. Before its pointers abi.RegArgs has 9 + 15 words on amd64, 16 + 16 on arm64.
     "amd64": (1, 0, 8, 0, 0, 0, 272, 24, 33),
@@ -178,8 +179,21 @@ def _alive(layout: Layout, goroutines: Goroutines) -> NDArray[np.bool_]:
 
 
 def _has_stack(layout: Layout, goroutines: Goroutines) -> NDArray[np.bool_]:
-    possible = (goroutines.stack_lo < goroutines.stack_hi) & (goroutines.stack_hi < np.uint64(1 << 47))
-    return _alive(layout, goroutines) & possible
+    """Tell whose stack can be one: a power of two of bytes (runtime/stack.go), overlapping no smaller one."""
+    lo, hi = goroutines.stack_lo, goroutines.stack_hi
+    size = hi - lo
+    possible: NDArray[np.bool_] = (
+        _alive(layout, goroutines) & (lo < hi) & (hi < np.uint64(1 << 47)) & (size & (size - 1) == 0)
+    )
+    for _ in range(_MAX_OVERLAPS):
+        rows = np.flatnonzero(possible)
+        rows = rows[np.argsort(lo[rows], kind="stable")]
+        before, after = rows[:-1], rows[1:]
+        overlap = hi[before] > lo[after]
+        if not overlap.any():
+            return possible
+        possible[np.where(size[before] >= size[after], before, after)[overlap]] = False
+    return np.zeros_like(possible)
 
 
 def _has_vectors(layout: Layout, goroutines: Goroutines) -> NDArray[np.bool_]:
@@ -341,5 +355,5 @@ _COUNT_TEXTS: Final = {
     tasks.UNKNOWN_ARGUMENTS: "frames without a map of their arguments",
     tasks.UNKNOWN_OBJECTS: "frames with unreadable stack objects",
     tasks.MISSING_WORDS: "stack words that are not in the capture",
-    tasks.MISSING_DEFERS: "lists of defers that cannot be followed",
+    tasks.BAD_DEFERS: "lists of defers that cannot be followed",
 }
