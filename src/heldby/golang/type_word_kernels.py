@@ -52,6 +52,7 @@ class TypeColumns(NamedTuple):
         kind, direct, mask: see `TypeTable`.
         tile, tile_count: what an array consists of in the end; the type itself and 1 for everything else.
         start, slot_kind, slot_target, slot_aux: programs.
+        byte: ``uint32[1]``, the number of ``uint8``.
     """
 
     size: NDArray[np.uint64]
@@ -65,6 +66,7 @@ class TypeColumns(NamedTuple):
     slot_kind: NDArray[np.uint8]
     slot_target: NDArray[np.uint32]
     slot_aux: NDArray[np.uint32]
+    byte: NDArray[np.uint32]
 
 
 class DynamicTypes(NamedTuple):
@@ -111,6 +113,12 @@ class TypingState(NamedTuple):
 
 
 @kernel
+def word_at(pages, addr):
+    """Return the aligned 64-bit word at `addr`, as `load64`; called, not inlined: these kernels are large."""
+    return load64(pages.directory, pages.tables, pages.words, addr)
+
+
+@kernel
 def dynamic_type(dynamic, word):
     """Return the type that an interface's first word names, 0 for none."""
     if word & u64(7):
@@ -150,6 +158,17 @@ def in_text(dynamic, pc):
 
 
 @kernel
+def is_text(pages, addr, size):
+    """Tell whether up to 64 bytes at `addr` (a multiple of 8) can be text: no control characters."""
+    for i in range(size if size < u64(64) else u64(64)):
+        word = word_at(pages, addr + (i & ~u64(7)))
+        byte = (word >> ((i & u64(7)) << u64(3))) & u64(255)
+        if byte == u64(127) or (byte < u64(32) and (byte < u64(9) or byte > u64(13))):
+            return False
+    return True
+
+
+@kernel
 def zero_between(pages, low, high):
     """Tell whether all words of ``[low, high)`` are zero; both are multiples of 8."""
     while low < high:
@@ -157,12 +176,6 @@ def zero_between(pages, low, high):
             return False
         low += u64(8)
     return True
-
-
-@kernel
-def word_at(pages, addr):
-    """Return the aligned 64-bit word at `addr`, as `load64`; called, not inlined: these kernels are large."""
-    return load64(pages.directory, pages.tables, pages.words, addr)
 
 
 @inline_kernel

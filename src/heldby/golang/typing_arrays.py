@@ -114,6 +114,7 @@ def type_columns(types: TypeTable, layouts: TypeLayouts) -> TypeColumns:
         slot_kind=layouts.kind,
         slot_target=layouts.target,
         slot_aux=layouts.aux,
+        byte=np.array([next(iter(types.named("uint8")), 0)], np.uint32),
     )
 
 

@@ -38,6 +38,7 @@ from heldby.golang.type_word_kernels import (
     TypeColumns,  # noqa: F401 - re-exported
     dynamic_type,
     in_text,
+    is_text,
     pointer_bits,
     slot_bytes,
     tiles,
@@ -71,6 +72,7 @@ def propagate(pages, heap, types, dynamic, state, count):
     heap_span = heap.span
     heap_targets = heap.targets
     heap_words = heap.words
+    types_byte = types.byte
     types_direct = types.direct
     types_kind = types.kind
     types_mask = types.mask
@@ -139,7 +141,7 @@ def propagate(pages, heap, types, dynamic, state, count):
             else:
                 w, t = u64(heap_root_word[o - objects]), u64(heap_root_target[o - objects])
             e += ONE
-            if w < header or t == ZERO:
+            if w < header or t == ZERO or t >= objects:
                 continue
             at = start_addr + (w << u64(3))
             position = w - header
@@ -154,13 +156,12 @@ def propagate(pages, heap, types, dynamic, state, count):
             if kind in (NOTHING, OPAQUE):
                 continue
             value = word_at(pages, at)
-            new, aux = ZERO, ZERO
+            new, aux, paired = ZERO, ZERO, True
             if kind == _UNTYPED:
                 # A type word that the collector does not follow, then a pointer: an interface.
                 if o < objects:
-                    if w <= header:
-                        continue
-                    if heap_bitmap[source_span]:
+                    paired = w > header
+                    if paired and heap_bitmap[source_span]:
                         bits = pointer_bits(
                             pages,
                             heap_bitmap[source_span],
@@ -169,14 +170,29 @@ def propagate(pages, heap, types, dynamic, state, count):
                             heap_elemsize[source_span],
                         )
                         if (bits >> (w - ONE)) & ONE:
-                            continue
+                            paired = False
             else:
                 new = u64(types_slot_target[program + position])
                 aux = u64(types_slot_aux[program + position])
             level = BY_POINTER
+            if kind == _UNTYPED:
+                level = BY_INTERFACE
+                if not paired or dynamic_type(dynamic, word_at(pages, at - u64(8))) == ZERO:
+                    # Pointer-free memory that a length or capacity beside the pointer exactly fills.
+                    target_span = u64(heap_span[t])
+                    elemsize = heap_elemsize[target_span]
+                    if not heap_flags[target_span] & SPAN_NOSCAN or state_type[t] or value != heap_addr[t]:
+                        continue
+                    length = word_at(pages, at + u64(8))
+                    n = word_at(pages, at + u64(16))
+                    level = BY_SHAPE
+                    if length <= n and elemsize >= u64(32) and slot_bytes(heap_classes, n) == elemsize:
+                        kind, new = SLICE, u64(types_byte[0])
+                    elif slot_bytes(heap_classes, length) == elemsize and is_text(pages, value, length):
+                        kind = STRING
+                    else:
+                        continue
             if kind in (_UNTYPED, INTERFACE):
-                if kind == _UNTYPED:
-                    level = BY_INTERFACE
                 word = word_at(pages, at - u64(8))
                 new = dynamic_type(dynamic, word)
                 if new == ZERO:

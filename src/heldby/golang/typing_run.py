@@ -98,8 +98,7 @@ class TypingRun:
 
     def untyped_with_references(self) -> NDArray[np.uint32]:
         """Return the unknown objects that refer to something."""
-        has = self.heap.offsets[1:] > self.heap.offsets[:-1]
-        return np.flatnonzero(has & (self.state.type == 0)).astype(np.uint32)
+        return np.flatnonzero(self._refers() & (self.state.type == 0)).astype(np.uint32)
 
     def follow(self, items: NDArray[np.uint32]) -> None:
         """Follow typed pointers from objects and root slots (items) until nothing new is learnt."""
@@ -137,5 +136,10 @@ class TypingRun:
         return found > 0
 
     def _holders_of_interfaces(self) -> NDArray[np.uint32]:
+        return np.flatnonzero(self._refers() & (self.state.type != 0)).astype(np.uint32)
+
+    def _refers(self) -> NDArray[np.bool_]:
+        """Return which objects refer to something; not the virtual root, whose row is of another kind."""
         has = self.heap.offsets[1:] > self.heap.offsets[:-1]
-        return np.flatnonzero(has & (self.state.type != 0)).astype(np.uint32)
+        has[0] = False
+        return has
