@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -272,6 +272,8 @@ class _Job:
         self.output.commit()
         # The descriptor lives as long as the map: an unnamed capture in memory ends with its last reader.
         core = open_core(self.output.path or Path(f"/proc/self/fd/{self.output.fd}"))
+        if self.output.path is None:
+            core = replace(core, path=Path(f"/proc/{self.pid}"))  # a name for messages
         return Capture(
             core=core,
             method=method,

@@ -74,6 +74,7 @@ class StoppedThreads:
             self._stop()
         except BaseException:
             self.release()
+            self.release_sleeping()
             raise
         return self
 
@@ -81,6 +82,8 @@ class StoppedThreads:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+        if kind is not None:
+            self.release_sleeping()
 
     def adopt(self, tid: int) -> None:
         """Take over a task that the kernel made us the tracer of; `release` lets it go."""
