@@ -70,7 +70,7 @@ class CoreFile:
         machine: ``amd64`` or ``arm64``.
         threads: in the order of the file; the first is the one that dumped.
         auxv: the auxiliary vector by type number.
-        note: what our capture recorded (docs/capture-format.md), None for a foreign core.
+        note: what our capture recorded (docs/capture.md), None for a foreign core.
         executable: the program's file, when it travels in the core; None otherwise.
         missing_bytes: bytes that the headers promise and the file does not have.
         caveats: what a reader should know, in plain words.
