@@ -224,6 +224,34 @@ def test_an_operand_is_found_in_every_kind_of_instruction(
     assert references.is_address.tolist() == [taken]
 
 
+ARM64 = [
+    # what follows ADRP 0x601000, R0 or R27; the reference's offset in the page; stores; takes the address
+    (0xB0001000, [0x91008000], 0x20, False, True),  # ADD $0x20, R0, R0
+    (0xB0001000, [0xF9401001], 0x20, False, False),  # MOVD 0x20(R0), R1
+    (0xB000101B, [0xF9001361], 0x20, True, False),  # MOVD R1, 0x20(R27)
+    (0xB000101B, [0x39408361], 0x20, False, False),  # MOVBU 0x20(R27), R1
+    (0xB000101B, [0x39008361], 0x20, True, False),  # MOVB R1, 0x20(R27)
+    (0xB000101B, [0x3DC00B60], 0x20, False, False),  # FMOVQ 0x20(R27), F0
+    (0xB000101B, [0x3D800B60], 0x20, True, False),  # FMOVQ F0, 0x20(R27)
+    (0xB000101B, [0xA9420B61], 0x20, False, False),  # LDP 0x20(R27), (R1, R2)
+    (0xB000101B, [0x9100837B, 0xF9400761], 0x28, False, False),  # ADD $0x20, R27; MOVD 8(R27), R1
+]
+
+
+@pytest.mark.parametrize(("page", "rest", "offset", "store", "taken"), ARM64)
+def test_an_address_is_found_in_every_pair_that_go_writes(
+    page: int, rest: list[int], offset: int, store: bool, taken: bool
+) -> None:
+    code = np.array([page, *rest, 0xD65F03C0], "<u4").view(np.uint8)
+
+    references = scan_code(code, 0x400000, "arm64", (0x600000, 0x700000)).references
+
+    assert references.targets.tolist() == [0x601000 + offset]
+    assert references.instructions.tolist() == [0x400000 + 4 * len(rest)]
+    assert references.is_store.tolist() == [store]
+    assert references.is_address.tolist() == [taken]
+
+
 def test_an_instruction_that_is_cut_off_refers_to_nothing() -> None:
     code = np.frombuffer(bytes.fromhex("488b0511223344")[:5], np.uint8)
 
