@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from heldby.golang.functions import short_name
 from heldby.graph.csr import NONE
 from heldby.graph.dominators import direct_edges, first_referrers, tops
 from heldby.graph.merged import MergedTree, merged
@@ -90,7 +91,7 @@ class HolderTree:
                 text = self.heap.naming.label_text(label)
                 parts.append(f"({text})*" if self._repeats(path) else text)
             elif kind == "root":
-                parts.append(self.root_name(path))
+                parts.append(short_name(self.root_name(path)))
                 break  # a variable of the runtime lies below the node "runtime", which adds nothing
             else:
                 parts.append(self.heap.naming.type_name(self.type_of(path)))
@@ -136,7 +137,7 @@ class HolderTree:
         if kind != "root":
             return self.heap.naming.type_name(self.type_of(path))
         text = self.heap.roots.names[name]
-        return f"goroutine {text} " if self.root_kind(path) == "goroutine" else text
+        return f"goroutine {short_name(text)} " if self.root_kind(path) == "goroutine" else text
 
     def root_kind(self, path: int) -> str:
         """Return ``global``, ``goroutine``, ``special``, ``runtime`` or ``object`` for a root path."""

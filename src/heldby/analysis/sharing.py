@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from heldby.analysis.holder_tree import HolderTree
+from heldby.golang.functions import short_name
 from heldby.graph.predecessors import predecessors
 from heldby.heap.roots import RootKind
 from heldby.units import format_count
@@ -52,13 +53,12 @@ def _way(tree: HolderTree, source: int, label: int) -> str:
 
 
 def _texts(tree: HolderTree, ways: Counter[str], groups: dict[int, set[int]]) -> tuple[str, ...]:
-    texts: list[tuple[int, str]] = [(count, text) for text, count in ways.items()]
+    found = [(not text.startswith("global "), -count, False, text) for text, count in ways.items()]
     for group, members in groups.items():
         count = len(members)
-        plural = "s" if count != 1 else ""
-        texts.append((count, f"{format_count(count)} goroutine{plural} in {tree.heap.roots.name_of(group)}"))
-    texts.sort(key=lambda item: (not item[1].startswith("global "), -item[0], item[1]))
-    shown = [text for _, text in texts[:_MAX_WAYS]]
-    if len(texts) > _MAX_WAYS:
-        shown.append(f"{len(texts) - _MAX_WAYS} other ways")
-    return tuple(shown)
+        name = short_name(tree.heap.roots.name_of(group))
+        text = f"{format_count(count)} goroutine{'s' if count != 1 else ''} in {name}"
+        found.append((True, -count, True, text))
+    shown = [text for *_, text in sorted(found)]
+    more = len(shown) - _MAX_WAYS
+    return (*shown[:_MAX_WAYS], f"{more} other way{'s' if more != 1 else ''}") if more > 0 else tuple(shown)

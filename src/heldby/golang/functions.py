@@ -219,6 +219,15 @@ class FunctionTable:
         return roles
 
 
+def short_name(name: str) -> str:
+    """Return a function's or variable's name without the path before its package's last element.
+
+    ``github.com/a/b.(*T).Do`` is ``b.(*T).Do``; what stands in the brackets of type arguments is kept.
+    """
+    head, bracket, arguments = name.partition("[")
+    return head.rpartition("/")[2] + bracket + arguments
+
+
 def package_of(name: str) -> str:
     """Return the import path of a function: ``gopkg.in/yaml.v3`` for ``gopkg.in/yaml%2ev3.(*Node).Decode``.
 

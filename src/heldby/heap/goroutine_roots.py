@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.functions import FunctionTable
+from heldby.golang.functions import FunctionTable, short_name
 from heldby.golang.goroutines import Goroutines
 from heldby.golang.objects import ObjectTable
 from heldby.golang.stacks import RootKind as StackRootKind
@@ -116,7 +116,7 @@ class _Namer:
         """Return the name, the word within the variable and the variable's type number (0 for unknown)."""
         if function < 0:
             return "unknown function", 0, 0
-        name = self._functions.name(function)
+        name = short_name(self._functions.name(function))
         if self._debug is None:
             return name, 0, 0
         # pc is where the frame goes on: the call before it is where its variables are described.
