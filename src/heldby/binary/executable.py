@@ -8,14 +8,14 @@ each count, offset and length is checked against the file before it is used.
 from __future__ import annotations
 
 import mmap
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from heldby.binary.compressed_section import decompressed
 from heldby.binary.symbols import SymbolTable
 from heldby.errors import FormatError, Truncated, Unsupported
 from heldby.memory.image import Bytes, Segment
@@ -26,8 +26,6 @@ _PT_LOAD, _PT_NOTE, _PT_PHDR = 1, 4, 6
 _PF_WRITE, _PF_EXECUTE = 2, 1
 _SHT_NOTE, _SHT_NOBITS = 7, 8
 _SHF_ALLOC, _SHF_COMPRESSED = 0x2, 0x800
-_ELFCOMPRESS_ZLIB = 1
-_MAX_RATIO = 64  # debug sections shrink to a third; a larger promise is a bomb
 _MAX_NOTES = 64
 _MAX_SECTIONS = 1 << 16
 _HEADER: Final = np.dtype(
@@ -77,7 +75,7 @@ class Section:
     compressed: bool
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Executable:
     """An ELF program for amd64 or arm64. Make one with `open_executable` or `parse_executable`.
 
@@ -94,14 +92,14 @@ class Executable:
         caveats: what a reader should know, in plain words.
     """
 
-    data: Bytes
+    data: Bytes = field(repr=False)
     name: str
     machine: str
     kind: str
     entry: int
     program_headers_address: int | None
     segments: tuple[LoadSegment, ...]
-    sections: tuple[Section, ...]
+    sections: tuple[Section, ...] = field(repr=False)
     caveats: tuple[str, ...]
 
     @cached_property
@@ -125,7 +123,7 @@ class Executable:
         if section is None:
             return None
         raw = self.data[section.offset : section.offset + section.size]
-        return _decompressed(raw, name, self.name) if section.compressed else raw
+        return decompressed(raw, name, self.name) if section.compressed else raw
 
     @cached_property
     def symbols(self) -> SymbolTable:
@@ -359,35 +357,6 @@ def _section(header: Any, names: bytes, file_size: int) -> Section:
         memory_size=size,
         link=int(header["link"]),
         compressed=bool(int(header["flags"]) & _SHF_COMPRESSED),
-    )
-
-
-def _decompressed(raw: Bytes, section: str, name: str) -> Bytes:
-    head = raw[:24].tobytes()
-    kind, size = int.from_bytes(head[:4], "little"), int.from_bytes(head[8:16], "little")
-    if kind != _ELFCOMPRESS_ZLIB:
-        raise Unsupported(
-            f"section {section} of {name} is compressed in way {kind}",
-            cause="only zlib is read",
-            next_step="objcopy --decompress-debug-sections PROGRAM",
-        )
-    if len(head) < 24 or size > (raw.size + 4096) * _MAX_RATIO:
-        raise _damaged(section, name)
-    decompressor = zlib.decompressobj()
-    try:
-        out = decompressor.decompress(raw[24:].data, max(size, 1))
-    except zlib.error as error:
-        raise _damaged(section, name) from error
-    if len(out) != size:
-        raise _damaged(section, name)
-    return np.frombuffer(out, np.uint8)
-
-
-def _damaged(section: str, name: str) -> FormatError:
-    return FormatError(
-        f"section {section} of {name} cannot be decompressed",
-        cause="the file is damaged or cut off",
-        next_step="copy the program again, or give one without debug information",
     )
 
 
