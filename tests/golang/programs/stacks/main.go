@@ -1,5 +1,6 @@
 // Command stacks parks goroutines that each keep one object alive in one way, prints the objects' addresses
-// and waits for its standard input to end. With an argument it runs instead of parking: see running.go.
+// and waits for its standard input to end. With "collect" it collects garbage before; with another argument it runs
+// instead of parking: see running.go.
 package main
 
 import (
@@ -282,7 +283,8 @@ func ready() {
 }
 
 func main() {
-	if len(os.Args) > 1 {
+	collect := len(os.Args) > 1 && os.Args[1] == "collect"
+	if len(os.Args) > 1 && !collect {
 		run(os.Args[1])
 	}
 	locked.Lock()
@@ -296,6 +298,10 @@ func main() {
 	}
 	parked.Wait()
 	time.Sleep(100 * time.Millisecond)
+	if collect {
+		runtime.GC()
+		runtime.GC()
+	}
 	ready()
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
