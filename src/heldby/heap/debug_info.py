@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from heldby.binary.dwarf import Dwarf
 from heldby.errors import HeldbyError
 from heldby.golang.dwarf_import import DwarfImport
 from heldby.golang.types import Field, TypeTable
 from heldby.heap.process import Process
+
+# What the compiler spills of a string, slice or interface may be a variable of its own, such as `list.ptr` (seen
+# in Go 1.27): the word of the whole that it is.
+_PARTS: Final = {"ptr": 0, "data": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,10 @@ class DebugInfo:
                 size = piece.size or (known.size if known else None) or 8
                 if piece.frame_offset <= below < piece.frame_offset + size:
                     word = (piece.offset + below - piece.frame_offset) // 8
+                    name, _, part = variable.name.lstrip("&").partition(".")
+                    whole = next((each for each in found.variables if each.name == name), None)
+                    if part in _PARTS and whole is not None:
+                        return FrameVariable(name, _PARTS[part], self._imported.number(whole.type))
                     return FrameVariable(variable.name.lstrip("&"), word, self._imported.number(known))
         return None
 
