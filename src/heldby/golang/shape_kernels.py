@@ -28,6 +28,7 @@ from heldby.golang.type_word_kernels import (
     BY_INTERIOR,
     SPAN_HEADER,
     SPAN_NOSCAN,
+    dynamic_type,
     in_text,
     interface_fits,
     pointer_bits,
@@ -103,7 +104,20 @@ def common_targets(pages, heap, object_type, objects, out):
 
 @kernel
 def match_shapes(
-    pages, heap, types, dynamic, checks, used, object_type, evidence, low, high, pair_object, pair_type, score
+    pages,
+    heap,
+    types,
+    dynamic,
+    checks,
+    used,
+    first_part,
+    object_type,
+    evidence,
+    low,
+    high,
+    pair_object,
+    pair_type,
+    score,
 ):
     """Set ``score[i]`` to how well object ``pair_object[i]`` can be a ``pair_type[i]`` (packed).
 
@@ -192,6 +206,13 @@ def match_shapes(
                     else:
                         good = value == ZERO
                     continue
+                if (
+                    kind != INTERFACE
+                    and w
+                    and (p == ZERO or types_slot_kind[u64(start) + p - ONE] == NOTHING)
+                ):
+                    # A number that is the address of a type, before a pointer: an interface and nothing else.
+                    good = good and dynamic_type(dynamic, word_at(pages, at - u64(8))) == ZERO
                 if not good or value == ZERO or kind == OPAQUE:
                     continue
                 if t == ZERO:
@@ -262,8 +283,13 @@ def match_shapes(
                 elif kind in (ARRAY_OF, DIRECTORY):
                     good = False
                 elif distance == ZERO and evidence[t] >= BY_INTERIOR and known != u64(TINY_BLOCK):
-                    # A pointer to a first field leads to a larger type; one to a smaller type contradicts.
-                    small = want == ONE and types_size[known] == ONE
-                    good = small or types_size[known] > want
+                    # A pointer may lead to the first field of a larger type; anything else contradicts.
+                    good = want == ONE and types_size[known] == ONE
+                    inner, outer = known, new
+                    for _ in range(8):
+                        inner, outer = u64(first_part[inner]), u64(first_part[outer])
+                        if inner == new or outer == known:
+                            good = True
+                            break
         if good:
             score[i] = points * POINT + (2 if used[own] else 0) + clean

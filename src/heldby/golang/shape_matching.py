@@ -52,6 +52,7 @@ class ShapeIndex:
         self._types = types
         self._layouts = layouts
         self._slot_bytes = slot_bytes
+        self._first_parts = np.zeros(0, np.uint32)
         self._checks: dict[int, tuple[NDArray[np.int64], U64, U64]] = {}
         containers = self._map_parts()
         numbers = np.concatenate([self._allocatable(), containers])
@@ -134,6 +135,19 @@ class ShapeIndex:
             return ShapeChecks(counts, np.zeros(0, np.uint32), nothing, nothing)
         words, never, padding = (np.concatenate(column) for column in zip(*parts, strict=True))
         return ShapeChecks(np.cumsum(counts), words.astype(np.uint32), never, padding)
+
+    def first_parts(self, total: int) -> U32:
+        """Return the type that each type starts with, 0 where it has no parts; for `total` types."""
+        if self._first_parts.size < total:
+            types, found = self._types, np.zeros(total, np.uint32)
+            kinds = types.kind[: len(types)]
+            arrays = np.flatnonzero(kinds == scan.ARRAY)
+            found[arrays] = types.elem[arrays]
+            for number in np.flatnonzero(kinds == scan.STRUCT).tolist():
+                first = [f.type for f in types[number].fields if f.offset == 0 and types.size[f.type]]
+                found[number] = first[0] if first else 0
+            self._first_parts = found
+        return self._first_parts
 
     def _content_checks(self, number: int) -> tuple[NDArray[np.int64], U64, U64]:
         """Return the words of a type that have bits no value has, or padding; and those bits."""
@@ -287,6 +301,7 @@ class ShapeMatcher:
             dynamic,
             self._index.checks(table.size.size, numbers),
             self._used_types(table.size.size),
+            self._index.first_parts(table.size.size),
             state.type,
             state.evidence,
             self._low,

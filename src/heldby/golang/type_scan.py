@@ -100,9 +100,7 @@ def _scan_module(image: Image, layout: Layout, module: Module) -> dict[str, NDAr
     size = high - low if 0 <= high - low <= _MAX_SECTION else 0
     raw, _ = image.read_available(low, size // 8 * 8)
     data = np.frombuffer(raw, np.uint8)
-    words = np.frombuffer(raw, np.uint64)
-    if words.size < 16:
-        words = np.zeros(16, np.uint64)
+    words = np.append(np.frombuffer(raw, np.uint64), np.zeros(16, np.uint64))
     at = np.flatnonzero(_header_mask(words[:-12], words[1:-11], words[2:-10]))
     flags = words[at + 2]
     kind_byte, tflag = (flags >> np.uint64(56)).astype(np.uint8), (flags >> np.uint64(32)).astype(np.uint8)

@@ -181,14 +181,18 @@ def propagate(pages, heap, types, dynamic, state, count):
                     # Pointer-free memory that a length or capacity beside the pointer exactly fills.
                     target_span = u64(heap_span[t])
                     elemsize = heap_elemsize[target_span]
-                    if not heap_flags[target_span] & SPAN_NOSCAN or state_type[t] or value != heap_addr[t]:
+                    if not heap_flags[target_span] & SPAN_NOSCAN or state_type[t] or value < heap_addr[t]:
                         continue
+                    before = value - heap_addr[t]
                     length = word_at(pages, at + u64(8))
                     n = word_at(pages, at + u64(16))
                     level = BY_SHAPE
-                    if length <= n and elemsize >= u64(32) and slot_bytes(heap_classes, n) == elemsize:
+                    filled = length <= n <= elemsize and elemsize >= u64(32)
+                    if filled and slot_bytes(heap_classes, before + n) == elemsize:
                         kind, new = SLICE, u64(types_byte[0])
-                    elif slot_bytes(heap_classes, length) == elemsize and is_text(pages, value, length):
+                    elif before == ZERO and slot_bytes(heap_classes, length) == elemsize:
+                        if not is_text(pages, value, length):
+                            continue
                         kind = STRING
                     else:
                         continue
