@@ -61,7 +61,7 @@ class Run:
 
         def compiling(kernel: str) -> None:
             if not told:
-                self.tell("heldby: first run here: compiling for this machine, about 10 s, once")
+                self.tell("heldby: first run here: compiling for this machine, once; this takes 10 to 20 s")
             told.append(kernel)
 
         console = None if self.quiet else Console(stderr=True)

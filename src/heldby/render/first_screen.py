@@ -6,6 +6,7 @@ from 60 cells up; everything from the target goes through `heldby.render.plain_t
 
 from __future__ import annotations
 
+import textwrap
 from typing import Final
 
 from rich.cells import cell_len
@@ -92,7 +93,7 @@ def _holder_sentence(answer: Answer, width: int) -> list[str]:
     path = printable(top.path)
     if len(start) + cell_len(path) <= width:
         return [start + path]
-    return [start.rstrip(), "  " + shorten(path, width - 2)]
+    return [*textwrap.wrap(start, width), "  " + shorten(path, width - 2)]
 
 
 def identity(answer: Answer, width: int) -> Text:

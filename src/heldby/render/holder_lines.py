@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import Final
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from heldby.analysis.answer import Answer, Frame, Holder, Site
@@ -15,6 +17,9 @@ from heldby.units import format_bytes, format_count
 _INDENT: Final = 18
 _DETAILED: Final = 3
 """Rows that get detail lines; those below get them only from a tenth of the live bytes on."""
+_SHARING: Final = 3
+_SHORTEST_NAME: Final = 24
+_FOLDERS: Final = re.compile(r"(?<![^\s(])(?:[\w.~%-]+/)+(?=[\w.~%-]+\.)")
 
 
 def holder_lines(answer: Answer, width: int, limit: int) -> list[Text]:
@@ -93,17 +98,46 @@ def _what(holder: Holder, room: int) -> str:
 
 
 def _listing(word: str, names: tuple[str, ...], room: int) -> str:
-    """Return ``word a, b and 3 more`` with as many whole names as fit, at least a shortened one."""
-    room -= len(word) + 1
-    shown: list[str] = []
-    for name in names:
-        rest = len(names) - len(shown) - 1
-        tail = f" and {rest} more" if rest else ""
-        if shown and len(", ".join([*shown, printable(name)])) + len(tail) > room:
-            break
-        shown.append(printable(name) if shown else shorten(name, room - len(tail)))
-    rest = len(names) - len(shown)
-    return f"{word} {', '.join(shown)}" + (f" and {rest} more" if rest else "")
+    """Return ``word a, b and 3 more``: as many names as fit whole, or up to three that share the room."""
+    texts = [without_folders(printable(name)) for name in names]
+    room -= cell_len(word) + 1
+    for count in range(len(texts), 0, -1):
+        left = room - len(_and_more(len(texts) - count)) - 2 * (count - 1)
+        widths = _shared_room([cell_len(text) for text in texts[:count]], left)
+        whole = sum(map(cell_len, texts[:count])) <= left
+        if (
+            whole
+            or count == 1
+            or (
+                count <= _SHARING
+                and all(
+                    width >= min(cell_len(text), _SHORTEST_NAME)
+                    for text, width in zip(texts, widths, strict=False)
+                )
+            )
+        ):
+            shown = [shorten(text, width) for text, width in zip(texts, widths, strict=False)]
+            return f"{word} {', '.join(shown)}{_and_more(len(texts) - count)}"
+    return word
+
+
+def _shared_room(widths: list[int], room: int) -> list[int]:
+    """Return how wide each may be: short ones leave what they do not need to the long ones."""
+    out = list(widths)
+    remaining = room
+    for number, index in enumerate(sorted(range(len(widths)), key=widths.__getitem__)):
+        out[index] = min(widths[index], max(remaining // (len(widths) - number), 1))
+        remaining -= out[index]
+    return out
+
+
+def _and_more(count: int) -> str:
+    return f" and {count} more" if count else ""
+
+
+def without_folders(text: str) -> str:
+    """Return `text` with ``github.com/nats-io/nats-server/v2/server.f`` written as ``server.f``, as pprof does."""
+    return _FOLDERS.sub("", text)
 
 
 def _allocated_at(answer: Answer, index: int, room: int) -> str:
@@ -115,14 +149,16 @@ def _allocated_at(answer: Answer, index: int, room: int) -> str:
     frame = _first_user_frame(answer.sites[best.site])
     if frame is None:
         return ""
+    full, function = printable(frame.func), without_folders(printable(frame.func))
     place = ""
     if frame.file:
         place = f" {printable(PurePosixPath(frame.file).name)}" + (f":{frame.line}" if frame.line else "")
-    sampled = f"{best.samples} sample" + ("" if best.samples == 1 else "s")
-    end = f"{place} {percent(best.bytes / total)}"
-    if len(frame.func) + len(end) + len(sampled) + 16 <= room:
-        end += f" ({sampled})"
-    return f"allocated at {shorten(frame.func, max(room - 13 - len(end), 8))}{end}"
+    share = f" {percent(best.bytes / total)}"
+    samples = f" ({format_count(best.samples)} sample{'' if best.samples == 1 else 's'})"
+    for text in (full + place + share + samples, full + place + share, function + place + share):
+        if cell_len(text) <= room - 13:
+            return f"allocated at {text}"
+    return f"allocated at {shorten(function, room - 13 - len(share))}{share}"
 
 
 def _first_user_frame(site: Site) -> Frame | None:
