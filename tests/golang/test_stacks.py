@@ -87,6 +87,22 @@ def test_an_object_is_a_root_of_the_goroutine_and_function_that_holds_it(parked:
     assert {goroutine for goroutine, _, _ in found} <= goroutines
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "mode", [Mode.UNOPTIMISED, Mode.POSITION_INDEPENDENT], ids=lambda mode: mode.name.lower()
+)
+def test_other_builds_hold_the_same_objects(go: Toolchain, mode: Mode) -> None:
+    found = run_and_snapshot(build(PROGRAMS / "stacks", go, mode))
+
+    assert found.stacks.unknowns == {}
+    for name, (function, _) in HELD.items():
+        holders = {goroutine for goroutine, _, _ in found.roots_to(name)}
+        assert holders, name
+        assert holders <= set(found.with_function(function)), name
+    dead = [name for name in found.addresses if name.startswith("dead")]
+    assert [name for name in dead if found.roots_to(name)] == []
+
+
 def test_a_parked_goroutine_holds_nothing_conservatively(parked: Snapshot) -> None:
     kinds = set(parked.stacks.roots.kind.tolist())
 

@@ -7,7 +7,6 @@ runtime/symtab.go and runtime/symtabinl.go, Go 1.21 to 1.27. Names are bytes of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -77,6 +76,9 @@ class FunctionTable:
             for name in ("pctab", "funcdata", "rodata")
         }
         self.arrays = self._join(runtime.layout)
+        # The same few names and places are asked for again and again.
+        self._names: dict[int, str] = {}
+        self._inlined: dict[int, tuple[Position, ...]] = {}
 
     def __len__(self) -> int:
         return int(self.arrays.entry.size)
@@ -91,13 +93,14 @@ class FunctionTable:
         kernels.find_functions(self.arrays.entry, self.arrays.limit, pcs.astype(np.uint64), out)
         return out
 
-    @lru_cache(maxsize=1 << 16)  # noqa: B019 - one table per analysis
     def name(self, index: int) -> str:
         """Return the function's full name, ``?`` for -1."""
         if not 0 <= index < len(self):
             return "?"
-        table, row = self._row(index)
-        return text_at(table.names, int(table.columns["name"][row]))
+        if index not in self._names:
+            table, row = self._row(index)
+            self._names[index] = text_at(table.names, int(table.columns["name"][row]))
+        return self._names[index]
 
     def entry(self, index: int) -> int:
         """Return the address of the function's first instruction."""
@@ -127,12 +130,16 @@ class FunctionTable:
         innermost = self.inlined(pc)
         return (innermost[0].file, innermost[0].line) if innermost else ("?", 0)
 
-    @lru_cache(maxsize=1 << 16)  # noqa: B019 - one table per analysis
     def inlined(self, pc: int) -> tuple[Position, ...]:
         """Return the calls that the instruction at `pc` belongs to, innermost first, the function last.
 
         Empty when no function holds `pc`. For a return address give ``pc - 1``.
         """
+        if pc not in self._inlined:
+            self._inlined[pc] = self._find_inlined(pc)
+        return self._inlined[pc]
+
+    def _find_inlined(self, pc: int) -> tuple[Position, ...]:
         index = self.index(pc)
         if index < 0:
             return ()
