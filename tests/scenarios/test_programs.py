@@ -25,7 +25,7 @@ def test_program_holds_what_is_written_out(name: str, go: Toolchain) -> None:
         if root in written.partial:
             assert more_objects >= 0, root
             assert more_bytes >= 0, root
-        elif root not in written.more.get("measured_together", ()):
+        elif root not in written.more.get("measured_with_others", ()):
             assert 0 <= more_objects <= NOISE_OBJECTS, (root, growth, objects)
             assert 0 <= more_bytes <= NOISE_BYTES, (root, growth, shallow_bytes)
     for fact, value in written.more.get("facts", {}).items():
