@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from heldby.capture import Capture, capture_process
+from heldby.capture import Capture, capture_process, ptrace
 from heldby.capture.procfs import parse_maps, status_bytes, status_fields
 from heldby.errors import (
     AlreadyTraced,
@@ -32,6 +32,7 @@ from heldby.errors import (
 )
 from heldby.memory.core_file import open_core
 from tests.capture.service import Service
+from tests.support.process import running
 
 pytestmark = pytest.mark.ptrace
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -330,12 +331,56 @@ def test_a_target_that_dies_meanwhile_is_target_gone_or_already_captured(
             outcomes.append(
                 capture_process(service.pid, tmp_path / "busy.core", method=method, force=True).method
             )  # type: ignore[arg-type]
-        except (TargetGone, NotGoProcess):  # a zombie has no program
+        except TargetGone:
             outcomes.append("gone")
     killer.join()
 
     assert outcomes[-1] == "gone"
-    service.running.process.wait(timeout=5)  # nothing of ours keeps the dead process
+    # Nothing of ours keeps the dead process, and its exit code is still its parent's.
+    assert service.running.process.wait(timeout=5) == -signal.SIGKILL
+
+
+def kill_target_at_request(pid: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kill process `pid` just before the capture's ptrace request of that number."""
+    request = ptrace._ptrace
+    made = 0
+
+    def counted(*arguments: int) -> int:
+        nonlocal made
+        if made == number:
+            os.kill(pid, signal.SIGKILL)
+        made += 1
+        return request(*arguments)
+
+    monkeypatch.setattr(ptrace, "_ptrace", counted)
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [pytest.param(range(0, 100, 7)), pytest.param(range(100), marks=pytest.mark.slow)],
+    ids=["some", "all"],
+)
+def test_a_target_killed_at_any_ptrace_request_is_gone_and_leaves_no_copy(
+    busy_program: Path, calls: range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for call in calls:
+        with running(busy_program, ["0"]) as process, monkeypatch.context() as patch:
+            kill_target_at_request(process.pid, call, patch)
+            with contextlib.suppress(TargetGone):  # killed late, it was captured before
+                capture_process(process.pid, None, method="fork")
+            os.kill(process.pid, signal.SIGKILL)
+            assert process.process.wait(timeout=5) == -signal.SIGKILL
+        assert traced_by_us() == []
+
+
+def traced_by_us() -> list[int]:
+    us = str(threading.get_native_id())
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and status_fields((entry / "status").read_text())["TracerPid"] == us:
+                found.append(int(entry.name))
+    return found
 
 
 def test_a_capture_from_another_thread_works(service: Service) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,11 @@ from pathlib import Path
 from heldby.capture import ptrace
 from heldby.capture.code_room import Room
 from heldby.capture.injection import CODE_SIZE, build_stub, suitability
-from heldby.capture.procfs import PROC, read_text, thread_state
+from heldby.capture.procfs import PROC, read_text, status_fields, thread_ids, thread_state
 from heldby.capture.ptrace import EVENT_CLONE, Registers, Stop
 from heldby.capture.seccomp import refused_calls
 from heldby.capture.threads import StoppedThreads
-from heldby.errors import CaptureError
+from heldby.errors import CaptureError, TargetGone
 
 _STUB_PATIENCE = 0.5
 _FORK_PATIENCE = 60.0
@@ -192,6 +193,27 @@ def end_copy(pid: int, copy: Copy) -> bool:
             return False
         time.sleep(0.0005)
     return _restore_code(pid, copy)
+
+
+def end_strays(pid: int, program_path: str) -> None:
+    """End what a fork left that failed half-way: a helper or a copy that we trace and were never told of.
+
+    When the target is killed between a clone and its report, the kernel has made us the tracer of the new
+    task all the same; a dead thread would keep the whole process from being reaped, a copy would stand.
+    """
+    us = str(threading.get_native_id())
+    with contextlib.suppress(TargetGone):
+        for tid in thread_ids(pid):
+            if status_fields(read_text(pid, f"task/{tid}/status") or "").get("TracerPid") == us:
+                ptrace.wait_stop(tid, _STUB_PATIENCE)
+    for entry in PROC.iterdir():
+        text = read_text(int(entry.name), "status") if entry.name.isdigit() else None
+        if text is None or status_fields(text).get("TracerPid") != us:
+            continue
+        with contextlib.suppress(OSError):
+            if int(entry.name) != pid and (entry / "exe").readlink() == Path(program_path):
+                ptrace.wait_stop(int(entry.name), _STUB_PATIENCE)
+                _end_process(int(entry.name))
 
 
 def _end_process(pid: int) -> None:

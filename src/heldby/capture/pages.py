@@ -195,5 +195,9 @@ class PageCopier:
 
 def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Return ``[first, last)`` of each stretch of true values."""
-    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
+    if flags.all():
+        return [(0, len(flags))] if len(flags) else []
+    padded = np.zeros(len(flags) + 2, np.bool_)
+    padded[1:-1] = flags
+    edges = np.flatnonzero(padded[1:] != padded[:-1])
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

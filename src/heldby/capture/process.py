@@ -23,7 +23,7 @@ from typing import Final, Literal
 from heldby.capture import ptrace
 from heldby.capture.code_room import Room, find_rooms
 from heldby.capture.destination import Destination
-from heldby.capture.forking import Copy, ForkFailed, end_copy, fork_process, settle_copy
+from heldby.capture.forking import Copy, ForkFailed, end_copy, end_strays, fork_process, settle_copy
 from heldby.capture.headroom import Headroom
 from heldby.capture.injection import CODE_SIZE
 from heldby.capture.pages import SourceGone
@@ -232,9 +232,13 @@ class _Job:
 
     def _fork(self, rooms: list[Room]) -> tuple[PauseFacts, Copy, StoppedThreads]:
         inner_ids = namespace_ids(self.pid, thread_ids(self.pid))
-        with _without_collector(), StoppedThreads(self.pid) as threads:
-            facts = self._facts(threads, inner_ids)
-            copy = fork_process(threads, rooms)
+        try:
+            with _without_collector(), StoppedThreads(self.pid) as threads:
+                facts = self._facts(threads, inner_ids)
+                copy = fork_process(threads, rooms)
+        except BaseException:
+            end_strays(self.pid, self.program.path)
+            raise
         return facts, copy, threads
 
     def _by_stopping(self) -> Capture:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from heldby.capture.procfs import thread_state
 from heldby.errors import NotGoProcess, PermissionDenied, TargetGone
 from heldby.memory.core_file import PROGRAM_HEADER, PT_NOTE, iter_notes
 
@@ -76,9 +77,15 @@ def open_program(pid: int) -> Program:
         path = os.readlink(link)  # noqa: PTH115, a path that may not exist here
         fd = os.open(link, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError as error:
+        if thread_state(pid, pid) in "XZ":
+            raise TargetGone(
+                f"process {pid} has ended",
+                cause="only its exit code is left, for its parent",
+                next_step="give the PID of a running Go program",
+            ) from error
         raise NotGoProcess(
             f"process {pid} has no program",
-            cause="it is a kernel thread or a zombie",
+            cause="it is a kernel thread",
             next_step="give the PID of a running Go program",
         ) from error
     except PermissionError as error:

@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from heldby.capture.procfs import read_text, status_fields
 from heldby.memory.core_file import AMD64_REGISTERS
 
 WALL: Final = 0x40000000  # __WALL of <linux/wait.h>
@@ -171,7 +172,8 @@ def poll_stop(tid: int) -> Stop | None:
         if found is None:
             return None
         if found.si_code not in (os.CLD_TRAPPED, os.CLD_STOPPED):
-            os.waitpid(tid, WALL | os.WNOHANG)
+            if not _is_our_child(tid):
+                os.waitpid(tid, WALL | os.WNOHANG)
             return Stop(ended=True)
     except ChildProcessError:
         return Stop(ended=True)
@@ -181,6 +183,12 @@ def poll_stop(tid: int) -> Stop | None:
     if event:
         return Stop(event=event)
     return Stop(signal=number)
+
+
+def _is_our_child(pid: int) -> bool:
+    """Tell whether whoever started this process inside our own program will ask for its exit code."""
+    fields = status_fields(read_text(pid, "status") or "")
+    return fields.get("Tgid") == str(pid) and fields.get("PPid") == str(os.getpid())
 
 
 def wait_stop(tid: int, seconds: float) -> Stop | None:

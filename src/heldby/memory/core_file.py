@@ -139,6 +139,9 @@ def parse_core(data: Bytes, path: Path) -> CoreFile:
     if truncated_headers:
         caveats.append("the core is cut off inside its program headers")
     if capture_note is not None:
+        unreadable = capture_note.get("unreadable_bytes")
+        if isinstance(unreadable, int) and unreadable > 0:
+            caveats.append(f"{unreadable:,} bytes of the process could not be read when it was captured")
         loads.extend(_zero_segments(capture_note, missing))
     return CoreFile(
         path=path,
