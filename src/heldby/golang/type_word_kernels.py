@@ -201,14 +201,14 @@ def pointer_bits(pages, bitmap, base, addr, elemsize):
 
 @kernel
 def tiles(bits, mask, step, room):
-    """Tell whether `bits` is `mask` repeated every `step` words, at least once, and nothing after."""
-    made = u64(0)
-    at = u64(0)
+    """Return how often `mask`, repeated every `step` words, makes exactly `bits`; 0 when it never does."""
+    made, at, count = u64(0), u64(0), u64(0)
     while at + step <= room:
         made |= mask << at
+        count += ONE
         if made == bits:
-            return True
+            return count
         at += step
         if at >= u64(64):
             break
-    return False
+    return u64(0)

@@ -300,7 +300,8 @@ def propagate(pages, heap, types, dynamic, state, count):
                         bits = pointer_bits(
                             pages, heap_bitmap[target_span], heap_base[target_span], heap_addr[t], elemsize
                         )
-                        if not tiles(bits, types_mask[new], size >> u64(3), elemsize >> u64(3)):
+                        held = tiles(bits, types_mask[new], size >> u64(3), elemsize >> u64(3))
+                        if held == ZERO or slot_bytes(heap_classes, held * size) != elemsize:
                             continue
                 else:
                     fits = slot_bytes(heap_classes, size + lead) == elemsize
@@ -310,7 +311,8 @@ def propagate(pages, heap, types, dynamic, state, count):
                         )
                         mask, step = types_mask[new], size >> u64(3)
                         if bits != mask:
-                            if tiles(bits, mask, step, elemsize >> u64(3)):
+                            held = tiles(bits, mask, step, elemsize >> u64(3))
+                            if held and slot_bytes(heap_classes, held * size) == elemsize:
                                 array = ONE
                                 level = BY_INTERIOR if level > BY_INTERIOR else level
                             elif step < u64(64) and (bits & ((ONE << step) - ONE)) == mask:
