@@ -21,7 +21,15 @@ from heldby.errors import (
     Truncated,
     Unsupported,
 )
-from heldby.memory.core_file import AMD64_REGISTERS, CoreFile, MappedFile, iter_notes, open_core, parse_core
+from heldby.memory.core_file import (
+    AMD64_REGISTERS,
+    CAPTURE_NOTE_TYPE,
+    CoreFile,
+    MappedFile,
+    iter_notes,
+    open_core,
+    parse_core,
+)
 from heldby.memory.core_writer import CoreWriter, file_note, pack_note, prpsinfo_note, prstatus_note
 from heldby.memory.paging_kernels import build_page_table
 
@@ -53,7 +61,7 @@ def small_core(path: Path, *, padding: str = "") -> bytes:
                 (6, b"CORE", struct.pack("<4Q", 9, 0x400010, 0, 0)),
                 file_note([MappedFile(0x400000, 0x402000, 0, "/bin/program")]),
                 prstatus_note(8, REGISTERS, pid=7),
-                (1, b"heldby", json.dumps(note).encode()),
+                (CAPTURE_NOTE_TYPE, b"heldby", json.dumps(note).encode()),
             ]
         )
     return path.read_bytes()
@@ -168,7 +176,7 @@ def test_a_deeply_nested_note_is_no_note(tmp_path: Path) -> None:
     with path.open("w+b") as file:
         writer = CoreWriter(file.fileno(), header_room=PAGE)
         writer.append(HEAP, memoryview(b"x" * PAGE), 6)
-        writer.finish([(1, b"heldby", b"[" * 200_000)])
+        writer.finish([(CAPTURE_NOTE_TYPE, b"heldby", b"[" * 200_000)])
 
     assert open_core(path).note is None
 
@@ -179,7 +187,7 @@ def test_zeros_of_a_tebibyte_take_no_table_of_their_own(tmp_path: Path) -> None:
         writer = CoreWriter(file.fileno(), header_room=PAGE)
         writer.append(HEAP, memoryview(b"x" * PAGE), 6)
         note = {"zero_ranges": [[HEAP, HEAP + (1 << 40)]]}
-        writer.finish([(1, b"heldby", json.dumps(note).encode())])
+        writer.finish([(CAPTURE_NOTE_TYPE, b"heldby", json.dumps(note).encode())])
 
     table = build_page_table(open_core(path).image)
 

@@ -25,7 +25,8 @@ NT_AUXV: Final = 6
 NT_FILE: Final = 0x46494C45
 NT_SIGINFO: Final = 0x53494749
 CAPTURE_NOTE_NAME: Final = b"heldby"
-CAPTURE_NOTE_TYPE: Final = 1
+# Debuggers read notes by type alone (delve took type 1 for a thread): "HELD" collides with none of theirs.
+CAPTURE_NOTE_TYPE: Final = 0x48454C44
 
 AMD64_REGISTERS: Final = (
     *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi"),
