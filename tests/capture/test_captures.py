@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ from heldby.errors import (
     UsageError,
 )
 from heldby.memory.core_file import open_core
-from tests.capture.service import Service
+from tests.capture.service import CrashServer, Service
 from tests.support.process import running
 
 pytestmark = pytest.mark.ptrace
@@ -407,29 +408,32 @@ def test_a_core_in_memory_goes_when_it_is_not_used_any_more(service: Service) ->
 
 @as_root
 def test_a_service_in_a_container_is_recorded_with_its_own_thread_ids(busy_program: Path) -> None:
-    with in_pid_namespace(busy_program) as pid:
-        capture = capture_process(pid, None)
+    with in_pid_namespace(busy_program) as service:
+        capture = capture_process(service.pid, None)
+        service.require_intact()
 
     assert capture.method == "fork"
     assert capture.core.threads[0].tid == 1
     assert max(thread.tid for thread in capture.core.threads) < 1000
-    assert capture.core.note["pid"] == pid  # type: ignore[index]
+    assert capture.core.note["pid"] == service.pid  # type: ignore[index]
+
+
+@as_root
+def test_process_1_of_a_container_gets_no_zombie_from_killed_captures(
+    busy_program: Path, crashes: CrashServer
+) -> None:
+    with in_pid_namespace(busy_program) as service:
+        for call in range(20, 90, 3):
+            crashes.capture(service, "fork", call=call)
+            service.require_sound()
+        service.require_intact()
 
 
 @contextlib.contextmanager
-def in_pid_namespace(program: Path) -> Iterator[int]:
-    """Run the busy service as process 1 of a PID namespace of its own; yield its id out here."""
-    process = subprocess.Popen(
-        ["unshare", "--pid", "--fork", "--kill-child", str(program), "4"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        assert process.stdout is not None
-        process.stdout.readline()
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        yield int(children[0])
-    finally:
-        process.kill()
-        process.communicate()
+def in_pid_namespace(program: Path) -> Iterator[Service]:
+    """Run the busy service as process 1 of a PID namespace of its own, with its own /proc."""
+    with running(
+        Path("/usr/bin/unshare"), ["--pid", "--fork", "--mount-proc", "--kill-child", str(program), "4"]
+    ) as outer:
+        children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
+        yield Service.of(replace(outer, pid=int(children[0]), program=program))
