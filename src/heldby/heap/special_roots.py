@@ -76,17 +76,19 @@ def _queued_finalizers(runtime: Runtime) -> NDArray[np.uint64]:
     head = runtime.symbols.get("runtime.allfin")
     layout = runtime.layout
     found: list[int] = []
-    if head is None:
+    # Spelled finblock up to Go 1.24.
+    of = next((name for name in ("runtime.finBlock", "runtime.finblock") if layout.has(name, "fin")), None)
+    if head is None or of is None:
         return np.zeros(0, np.uint64)
     try:
         block, steps = runtime.image.u64(head), 0
         while block and steps < _MAX_BLOCKS:
-            count = runtime.image.u32(block + layout.offset("runtime.finBlock", "cnt"))
-            start = block + layout.offset("runtime.finBlock", "fin")
+            count = runtime.image.u32(block + layout.offset(of, "cnt"))
+            start = block + layout.offset(of, "fin")
             for index in range(min(count, 4096)):
                 fn, arg, _, fint, ot = runtime.image.unpack("<5Q", start + index * _FINALIZER_BYTES)
                 found.extend((fn, arg, fint, ot))
-            block, steps = runtime.image.u64(block + layout.offset("runtime.finBlock", "alllink")), steps + 1
+            block, steps = runtime.image.u64(block + layout.offset(of, "alllink")), steps + 1
     except NotCaptured:
         pass
     return np.array(found, np.uint64)
