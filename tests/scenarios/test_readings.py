@@ -16,6 +16,9 @@ pytestmark = pytest.mark.ptrace
 
 #: Goroutines of this program run while it is looked at, so that its stacks are not those of the collection.
 MOVING = "spinning"
+#: In Go 1.24 a goroutine of package unique walks the maps of handles after each collection (net has one too): the
+#: closures of its walk and the dead entries that it unlinks were marked and are garbage when it is done.
+CLEANED = ("goroutines", "handles")
 QUIET = tuple(name for name in NAMES if name != MOVING)
 
 
@@ -33,7 +36,10 @@ def test_allocated_slots_are_those_that_the_program_counts(name: str, mode: Mode
 def test_reachable_objects_are_those_that_the_collector_marked(name: str, mode: Mode, go: Toolchain) -> None:
     reading = read(name, go, mode)
 
-    assert reading.unreached == ()
+    if go.minor == "1.24" and name in CLEANED:
+        assert len(reading.unreached) <= 12
+    else:
+        assert reading.unreached == ()
     assert reading.unmarked == ()
 
 
@@ -53,7 +59,7 @@ def test_objects_of_each_type_stand_at_their_paths(name: str, go: Toolchain) -> 
     reading = read(name, go, Mode.DEFAULT)
 
     wrong = []
-    for row in expected(name).rows:
+    for row in expected(name, minor=go.minor).rows:
         if row.objects is None:
             continue
         found = [
@@ -71,7 +77,7 @@ def test_objects_of_each_type_stand_at_their_paths(name: str, go: Toolchain) -> 
 @pytest.mark.parametrize("name", QUIET)
 def test_roots_hold_what_is_written_out_and_nothing_else(name: str, go: Toolchain) -> None:
     reading = read(name, go, Mode.DEFAULT)
-    written = expected(name)
+    written = expected(name, minor=go.minor)
 
     for root in written.roots:
         objects = sum(place.objects for place in reading.places if place.root == root)
@@ -86,7 +92,7 @@ def test_roots_hold_what_is_written_out_and_nothing_else(name: str, go: Toolchai
 @pytest.mark.parametrize("name", NAMES)
 def test_objects_are_counted_by_type(name: str, mode: Mode, go: Toolchain) -> None:
     reading = read(name, go, mode)
-    written = expected(name)
+    written = expected(name, minor=go.minor)
 
     unknowable = written.untyped_when_stripped if mode is Mode.STRIPPED else frozenset()
     counted = {type_name: reading.types[type_name] for type_name in written.types()}

@@ -38,6 +38,7 @@ class Row:
         type: their Go type as heldby spells it; None for any.
         objects: how many.
         shallow_bytes: their slots together.
+        since: the first minor release of Go in which that is so.
     """
 
     root: str
@@ -45,6 +46,7 @@ class Row:
     type: str | None
     objects: int | None
     shallow_bytes: int | None
+    since: str = "1.24"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +86,11 @@ class Expected:
         return tuple(dict.fromkeys(row.root for row in self.rows))
 
 
-def expected(name: str) -> Expected:
-    """Read what the scenario ``name`` holds."""
+def expected(name: str, *, minor: str = "1.27") -> Expected:
+    """Read what the scenario ``name`` holds when it is built with Go ``minor``."""
     document = json.loads((SCENARIOS / "programs" / name / "expected.json").read_text())
     return Expected(
-        rows=tuple(_row(entry) for entry in document.pop("rows")),
+        rows=tuple(row for entry in document.pop("rows") if (row := _row(entry)).since <= minor),
         partial=frozenset(document.pop("partial", ())),
         live_of_type=document.pop("live_of_type", {}),
         untyped_when_stripped=frozenset(document.pop("untyped_when_stripped", ())),
@@ -106,4 +108,5 @@ def _row(entry: Mapping[str, Any]) -> Row:
         type=entry["type"],
         objects=entry["objects"],
         shallow_bytes=entry["bytes"],
+        since=entry.get("since", "1.24"),
     )
