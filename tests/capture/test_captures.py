@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from heldby.capture import Capture, capture_process, ptrace
+from heldby.capture.pages import PageCopier
 from heldby.capture.procfs import parse_maps, status_bytes, status_fields
 from heldby.errors import (
     AlreadyTraced,
@@ -221,6 +222,24 @@ def test_a_destination_in_no_directory_is_refused(service: Service, tmp_path: Pa
         capture_process(service.pid, tmp_path / "missing" / "busy.core")
 
 
+def test_a_file_system_without_unnamed_files_gets_a_hidden_name_until_the_file_is_whole(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "O_TMPFILE", 0)
+
+    capture_process(service.pid, tmp_path / "busy.core")
+    assert files_in(tmp_path) == ["busy.core"]
+    assert stat.S_IMODE((tmp_path / "busy.core").stat().st_mode) == 0o600
+
+    with pytest.raises(NotGoProcess):
+        capture_process(os.getpid(), tmp_path / "other.core")
+    monkeypatch.setattr(PageCopier, "copy", lambda *_arguments: os.pread(-1, 1, 0))  # EBADF
+    with pytest.raises(CaptureError, match="could not be captured"):
+        capture_process(service.pid, tmp_path / "other.core")
+    assert files_in(tmp_path) == ["busy.core"]
+    service.require_intact()
+
+
 def test_a_process_that_is_not_there_is_target_gone() -> None:
     with pytest.raises(TargetGone, match="there is no process 4194303"):
         capture_process(4194303, None)
@@ -237,7 +256,7 @@ def test_a_kernel_thread_is_refused() -> None:
 
 
 def test_a_thread_id_names_its_process(service: Service) -> None:
-    thread = max(int(task) for task in files_in(Path(f"/proc/{service.pid}/task")))
+    thread = sorted(int(task) for task in files_in(Path(f"/proc/{service.pid}/task")))[1]
 
     capture = capture_process(thread, None)
 
