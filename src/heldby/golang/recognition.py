@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from heldby.golang import type_scan as scan
 from heldby.golang.closures import Captures, ClosureStructs, closure_type, entries_of
 from heldby.golang.functions import FunctionTable
-from heldby.golang.shape_kernels import read_pointer_bits
+from heldby.golang.shape_kernels import read_pointer_bits, sample_by_type
 from heldby.golang.specials import CLEANUP, WEAK_HANDLE, SpecialTable
 from heldby.golang.type_layout import POINTER
 from heldby.golang.type_word_kernels import BY_POINTER, BY_RUNTIME, SPAN_HEADER, SPAN_NOSCAN
 from heldby.golang.types import CLEANUP_ARGUMENT, CLOSURE, TypeTable
 from heldby.golang.types import WEAK_HANDLE as WEAK_HANDLE_TYPE
-from heldby.golang.typing_arrays import slot_bytes_of
+from heldby.golang.typing_arrays import group_equal, slot_bytes_of
 from heldby.golang.typing_run import TypingRun
 
 U32 = NDArray[np.uint32]
@@ -37,7 +37,10 @@ def recognise_channels(run: TypingRun) -> None:
     def word(field: str) -> U64:
         return run.object_word(unknown, layout.offset("runtime.hchan", field) // 8)
 
-    elem = run.types.numbers_at(word("elemtype"))
+    descriptors = word("elemtype")
+    possible = descriptors >= run.types.descriptor_addrs[:1].sum()
+    unknown, descriptors = unknown[possible], descriptors[possible]
+    elem = run.types.numbers_at(descriptors)
     known = elem != 0
     unknown, elem = unknown[known], elem[known]
     good = (word("elemsize") & np.uint64(0xFFFF)).astype(np.int64) == run.types.size[elem]
@@ -71,19 +74,20 @@ def recognise_closures(run: TypingRun, functions: FunctionTable, captures: Captu
         return
     lead = (heap.flags[heap.span[chosen]] & SPAN_HEADER) != 0
     words = np.where(lead, run.object_word(chosen, 1), run.object_word(chosen, 0))
+    text = np.zeros(chosen.size, np.bool_)
+    for low, high in zip(run.dynamic.text_low, run.dynamic.text_high, strict=True):
+        text |= (words >= low) & (words < high)
+    chosen, words = chosen[text], words[text]
     bits = np.zeros(chosen.size, np.uint64)
     read_pointer_bits(run.runtime.pages, heap, chosen, bits)
     is_entry, index = entries_of(functions, words)
     real = is_entry & ((bits & np.uint64(1)) == 0)
     chosen, words, bits, index = chosen[real], words[real], bits[real], index[real]
     elemsize = heap.elemsize[heap.span[chosen]]
-    shapes, group = np.unique(np.stack([words, elemsize, bits]), axis=1, return_inverse=True)
-    group = group.reshape(-1)
-    first = np.zeros(shapes.shape[1], np.int64)
-    first[group[::-1]] = np.arange(group.size)[::-1]
-    made = np.zeros(shapes.shape[1], np.uint32)
-    for row, (entry, size, mask) in enumerate(shapes.T.tolist()):
-        example = int(first[row])
+    first, group = group_equal(words, elemsize, bits)
+    made = np.zeros(first.size, np.uint32)
+    for row, example in enumerate(first.tolist()):
+        entry, size, mask = int(words[example]), int(elemsize[example]), int(bits[example])
         own = int(number[chosen[example]])
         fitting = structs.fitting(size, mask)
         if fitting.size > 1:
@@ -167,15 +171,15 @@ def _pointers_to_variables(run: TypingRun) -> tuple[U64, U32]:
     A few objects of each type are looked at; where several types claim one address, the largest wins.
     """
     ranges = [module.range("noptrdata", "end") for module in run.runtime.modules]
-    number = run.state.type >> np.uint32(1)
-    order = np.argsort(number, kind="stable")
-    used, first, count = np.unique(number[order], return_index=True, return_counts=True)
+    counts = np.zeros(len(run.types), np.int64)
+    samples = np.zeros(_SAMPLE * counts.size, np.uint32)
+    sample_by_type(run.state.type, _SAMPLE, counts, samples)
     found: dict[int, int] = {}
-    for each, begin, many in zip(used.tolist(), first.tolist(), count.tolist(), strict=True):
-        program = run.layouts.program(each) if each else None
-        if program is None or not (program.kind == POINTER).any():
+    for each in np.flatnonzero(counts).tolist():
+        program = run.layouts.program(each)
+        if not (program.kind == POINTER).any():
             continue
-        sample = order[begin : begin + many : max(1, many // _SAMPLE)].astype(np.uint32)
+        sample = samples[_SAMPLE * each : _SAMPLE * each + int(counts[each])]
         leads = (run.heap.flags[run.heap.span[sample]] & SPAN_HEADER).astype(np.bool_).astype(np.int64)
         for word, target in zip(
             program.word[program.kind == POINTER].tolist(),

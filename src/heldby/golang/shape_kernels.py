@@ -69,6 +69,16 @@ def read_object_words(pages, addr, objects, word, out):
 
 
 @kernel
+def sample_by_type(object_type, limit, count, out):
+    """Set ``out[limit * t:]`` to the first `limit` objects of type number t, and ``count[t]`` to how many."""
+    for o in range(ONE, u64(object_type.size)):
+        t = u64(object_type[o]) >> ONE
+        if t and count[t] < limit:
+            out[u64(limit) * t + u64(count[t])] = np.uint32(o)
+            count[t] += 1
+
+
+@kernel
 def read_pointer_bits(pages, heap, objects, out):
     """Set ``out[i]`` to the pointer bits of object ``objects[i]``; 0 where its span has no bitmap."""
     for i in range(u64(objects.size)):

@@ -22,6 +22,7 @@ from heldby.golang.shape_kernels import (
 from heldby.golang.type_layout import TypeLayouts
 from heldby.golang.type_word_kernels import DynamicTypes, HeapView, TypeColumns, TypingState
 from heldby.golang.types import TypeTable
+from heldby.golang.typing_arrays import group_equal
 
 U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
@@ -29,6 +30,9 @@ KIND_BOOL: Final = 1
 _SAMPLE: Final = 2048
 _MAX_CANDIDATES: Final = 2048
 _MAX_PAIRS: Final = 1 << 23
+_MAX_ALL_PAIRS: Final = 1 << 26
+_MAX_OBJECTS: Final = 1 << 22
+_MAX_SAMPLED: Final = 1 << 19
 _MAX_BYTES: Final = 512
 _MAX_CHOICE: Final = 16
 _MAX_DEPTH: Final = 32
@@ -165,9 +169,10 @@ class ShapeIndex:
     ) -> None:
         """Clear `padding` where a value of the type has bytes, and set `never` for its booleans."""
         of = self._types[number]
-        if of.kind == scan.STRUCT and of.fields and depth:
+        if of.kind == scan.STRUCT and 0 < len(of.fields) <= _MAX_BYTES and depth:
             for field in of.fields:
-                self._cover(field.type, start + field.offset, never, padding, depth - 1)
+                if field.type != number and start + field.offset < never.size:
+                    self._cover(field.type, start + field.offset, never, padding, depth - 1)
         elif of.kind == scan.ARRAY and depth and of.length <= _MAX_BYTES:
             step = int(self._types.size[of.elem])
             for at in range(start, min(start + of.length * step, never.size), max(step, 1)):
@@ -202,6 +207,8 @@ class ShapeMatcher:
         self._index = index
         self._layouts = layouts
         self._allocated = allocated
+        self._turn = 0
+        self._budget = _MAX_ALL_PAIRS
         self._candidates: dict[tuple[int, int], U32] = {}
         self._choices: dict[tuple[int, ...], int] = {}
         self._lots = np.random.default_rng(1).integers(1, 1 << 63, 1 << 16, np.uint64)
@@ -254,17 +261,13 @@ class ShapeMatcher:
         together = np.add.reduceat(draws, first) if first.size else draws
         count = np.add.reduceat(tied.astype(np.int64), first) if first.size else first
         packed = np.zeros(first.size, np.uint32)
-        kinds, example, group = np.unique(
-            np.stack([together, self._heap.elemsize[self._heap.span[scored.object[first]]]]),
-            axis=1,
-            return_index=True,
-            return_inverse=True,
-        )
-        chosen = np.zeros(kinds.shape[1], np.uint32)
+        elemsize = self._heap.elemsize[self._heap.span[scored.object[first]]]
+        example, group = group_equal(together, elemsize)
+        chosen = np.zeros(example.size, np.uint32)
         for row, place in enumerate(example.tolist()):
             rows = slice(int(first[place]), int(first[place]) + int(count[place]))
-            chosen[row] = self._choice(scored.type[rows], int(kinds[1, row]))
-        packed = chosen[group.reshape(-1)]
+            chosen[row] = self._choice(scored.type[rows], int(elemsize[place]))
+        packed = chosen[group]
         decided = packed != 0
         return scored.object[first[decided]], packed[decided]
 
@@ -286,6 +289,10 @@ class ShapeMatcher:
         sample: int | None,
     ) -> _Scored:
         """Return all possible types of the objects, best first for each object."""
+        # A part of very many, another one each time: what is learnt of them types the others.
+        stride = -(-objects.size // (_MAX_OBJECTS if sample is None else _MAX_SAMPLED))
+        self._turn += 1
+        objects = objects[self._turn % max(stride, 1) :: max(stride, 1)]
         bits = np.zeros(objects.size, np.uint64)
         read_pointer_bits(self._runtime.pages, self._heap, objects, bits)
         objects, bits = objects[bits != 0], bits[bits != 0]
@@ -331,13 +338,15 @@ class ShapeMatcher:
 
     def _pairs(self, objects: U32, bits: U64, state: TypingState, sample: int | None) -> tuple[U32, U32]:
         elemsize = self._heap.elemsize[self._heap.span[objects]]
-        shapes, group = np.unique(np.stack([elemsize, bits]), axis=1, return_inverse=True)
-        order = np.argsort(group.reshape(-1), kind="stable")
-        bounds = np.searchsorted(group.reshape(-1)[order], np.arange(shapes.shape[1] + 1))
+        example, group = group_equal(elemsize, bits)
+        order = np.argsort(group, kind="stable")
+        bounds = np.searchsorted(group[order], np.arange(example.size + 1))
         agreed = np.zeros(objects.size, np.uint32)
         common_targets(self._runtime.pages, self._heap, state.type, objects, agreed)
-        left, pair_object, pair_type = _MAX_PAIRS, [objects[:0]], [objects[:0]]
-        for row, (size, mask) in enumerate(shapes.T.tolist()):
+        left, pair_object, pair_type = min(_MAX_PAIRS, self._budget), [objects[:0]], [objects[:0]]
+        for row, (size, mask) in enumerate(
+            zip(elemsize[example].tolist(), bits[example].tolist(), strict=True)
+        ):
             mine = order[bounds[row] : bounds[row + 1]]
             found = self._shape_candidates(size, mask)
             if sample is not None and mine.size > sample:
@@ -349,6 +358,7 @@ class ShapeMatcher:
             if mine.size * found.size > left or found.size > _MAX_CANDIDATES:
                 continue
             left -= mine.size * found.size
+            self._budget -= mine.size * found.size
             pair_object.append(np.repeat(objects[mine], found.size))
             pair_type.append(np.tile(found, mine.size))
         return np.concatenate(pair_object), np.concatenate(pair_type)

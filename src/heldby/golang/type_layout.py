@@ -199,6 +199,8 @@ class TypeLayouts:
     def _flatten(self, number: int, depth: int) -> Program:
         known = self._flat.get(number)
         if known is None:
+            # A damaged descriptor may contain itself: then it has nothing to add to itself.
+            self._flat[number] = _EMPTY
             known = _EMPTY if depth == 0 or not self.types.ptrbytes[number] else self._build(number, depth)
             self._flat[number] = known
         return known
