@@ -44,8 +44,8 @@ from heldby.capture.recording import (
     read_pause_facts,
 )
 from heldby.capture.seccomp import refused_calls
-from heldby.capture.threads import CANCELLING, SUSPENDING, StoppedThreads, signals_blocked
-from heldby.errors import AlreadyTraced, Cancelled, CaptureError, NoSpace, NotGoProcess, TargetGone
+from heldby.capture.threads import CANCELLING, SUSPENDING, StoppedThreads, already_traced, signals_blocked
+from heldby.errors import Cancelled, CaptureError, NoSpace, NotGoProcess, TargetGone
 from heldby.memory.core_file import CoreFile, open_core
 from heldby.progress import QUIET, Progress
 from heldby.version import __version__
@@ -138,6 +138,7 @@ class _Job:
         self.started = started
         self.fallback: str | None = None
         self.restored: bool | None = None
+        self.pause_ns = 0
 
     def run(self, method: Method) -> Capture:
         status = require_text(self.pid, "status")
@@ -228,17 +229,20 @@ class _Job:
                 with signals_blocked():
                     self.restored = end_copy(self.pid, copy)
                     threads.release_sleeping()
-        return self._finish(recording, facts, threads, "fork")
+        return self._finish(recording, facts, "fork")
 
     def _fork(self, rooms: list[Room]) -> tuple[PauseFacts, Copy, StoppedThreads]:
         inner_ids = namespace_ids(self.pid, thread_ids(self.pid))
+        threads = StoppedThreads(self.pid)
         try:
-            with _without_collector(), StoppedThreads(self.pid) as threads:
+            with _without_collector(), threads:
                 facts = self._facts(threads, inner_ids)
                 copy = fork_process(threads, rooms)
         except BaseException:
             end_strays(self.pid, self.program.path)
             raise
+        finally:
+            self.pause_ns += threads.pause_ns  # of a fork that failed as well
         return facts, copy, threads
 
     def _by_stopping(self) -> Capture:
@@ -250,26 +254,20 @@ class _Job:
                 recording.copy(self.pid, facts, self.progress, lambda: None)
         except SourceGone:
             raise TargetGone(f"process {self.pid} ended while it was captured") from None
+        self.pause_ns += threads.pause_ns
         threads.release_sleeping()
-        return self._finish(recording, facts, threads, "stop")
+        return self._finish(recording, facts, "stop")
 
     def _facts(self, threads: StoppedThreads, inner_ids: dict[int, int]) -> PauseFacts:
         taken_at = datetime.now(UTC).astimezone().isoformat()
         return read_pause_facts(self.pid, taken_at, threads.registers, inner_ids, threads.sleeping)
 
-    def _finish(
-        self,
-        recording: Recording,
-        facts: PauseFacts,
-        threads: StoppedThreads,
-        method: Literal["fork", "stop"],
-    ) -> Capture:
-        pause_ns = threads.ended_ns - threads.began_ns
+    def _finish(self, recording: Recording, facts: PauseFacts, method: Literal["fork", "stop"]) -> Capture:
         about = {
             "heldby": __version__,
             "method": method,
             "fallback": self.fallback,
-            "pause_ns": pause_ns,
+            "pause_ns": self.pause_ns,
             "code_restored": self.restored,
         }
         seconds = recording.finish(facts, about, self.started)
@@ -282,7 +280,7 @@ class _Job:
             core=core,
             method=method,
             fallback=self.fallback,
-            pause_ns=pause_ns,
+            pause_ns=self.pause_ns,
             seconds=seconds,
             captured_bytes=recording.captured_bytes,
             file_bytes=recording.file_bytes,
@@ -303,11 +301,7 @@ class _Job:
 def _require_untraced(pid: int) -> None:
     tracer = status_fields(require_text(pid, "status")).get("TracerPid", "0")
     if tracer != "0":
-        raise AlreadyTraced(
-            f"process {pid} is traced by process {tracer} already",
-            cause="a debugger, strace or another capture is attached; Linux allows one tracer",
-            next_step=f"end process {tracer} or wait for it, then try again",
-        )
+        raise already_traced(pid, tracer)
 
 
 @contextmanager

@@ -85,6 +85,11 @@ class StoppedThreads:
         if kind is not None:
             self.release_sleeping()
 
+    @property
+    def pause_ns(self) -> int:
+        """Nanoseconds from the first interrupt until the last thread was let go."""
+        return self.ended_ns - self.began_ns if self.began_ns else 0
+
     def adopt(self, tid: int) -> None:
         """Take over a task that the kernel made us the tracer of; `release` lets it go."""
         self._traced.append(tid)
@@ -197,15 +202,20 @@ class StoppedThreads:
             ptrace.wait_stop(tid, _DEATH_PATIENCE)
 
 
+def already_traced(pid: int, tracer: str) -> AlreadyTraced:
+    """Return the error for a process that another one traces."""
+    return AlreadyTraced(
+        f"process {pid} is traced by process {tracer} already",
+        cause="a debugger, strace or another capture is attached; Linux allows one tracer",
+        next_step=f"end process {tracer} or wait for it, then try again",
+    )
+
+
 def why_not_traceable(pid: int, error: OSError) -> CaptureError:
     """Return the error that explains why the kernel refused to trace a process."""
     tracer = status_fields(require_text(pid, "status")).get("TracerPid", "0")
     if tracer != "0":
-        return AlreadyTraced(
-            f"process {pid} is traced by process {tracer} already",
-            cause="a debugger, strace or another capture is attached; Linux allows one tracer",
-            next_step=f"end process {tracer} or wait for it, then try again",
-        )
+        return already_traced(pid, tracer)
     return PermissionDenied(
         f"the kernel does not let this user trace process {pid} ({error.strerror})",
         cause="another user's process, ptrace_scope, or a container without CAP_SYS_PTRACE",
