@@ -123,5 +123,7 @@ def _users(tree: HolderTree, root: int) -> tuple[str, ...]:
     row = int(heap.roots.item[node])
     if not heap.variables.nameless[row]:
         return ()
-    start = int(heap.variables.start[row])
-    return shown_users(heap.code.users(start, start + int(heap.variables.size[row])))
+    variables = heap.variables
+    start = int(variables.used_at[row])
+    size = int(variables.size[row]) if start == int(variables.start[row]) else 1
+    return shown_users(heap.code.users(start, start + size))

@@ -23,6 +23,9 @@ from heldby.golang.runtime import Runtime
 from heldby.golang.spans import PAGE_BYTES, SpanTable
 
 _MAX_OBJECTS: Final = (1 << 31) - 2
+# A damaged span table must not take all memory before its objects are counted: 1 TiB of heap, free slots too.
+_MAX_SLOTS: Final = 1 << 34
+_MAX_PAGES: Final = 1 << 27
 _TINY_SPANCLASS: Final = 5
 
 
@@ -77,8 +80,15 @@ def read_objects(runtime: Runtime, spans: SpanTable) -> ObjectTable:
     """Return all objects. O(slots); 13 bytes an object and 12 bytes for each 64 slots.
 
     Raises:
-        LimitExceeded: more than 2**31 - 2 objects.
+        LimitExceeded: more than 2**31 - 2 objects, or spans that no machine can hold.
     """
+    slots, pages = float(spans.nelems.sum(dtype=np.float64)), float(spans.pages.sum(dtype=np.float64))
+    if slots > _MAX_SLOTS or pages > _MAX_PAGES:
+        raise LimitExceeded(
+            f"the spans have {pages:,.0f} pages and {slots:,.0f} slots",
+            cause="the capture is damaged",
+            next_step="take it again with: heldby capture PID -o FILE",
+        )
     word_counts = (spans.nelems + np.uint64(63)) >> np.uint64(6)
     first_word = np.zeros(len(spans), np.uint64)
     np.cumsum(word_counts[:-1], out=first_word[1:])

@@ -48,6 +48,7 @@ class SpanTable:
         large_type: address of the type descriptor of a large object with pointers, 0 for none.
         manual_base, manual_pages: spans that the runtime manages by hand (stacks, collector's buffers).
         dropped: spans whose fields contradict each other; they were left out.
+        missing: spans whose mspan is not in the capture.
     """
 
     base: U64
@@ -68,6 +69,7 @@ class SpanTable:
     manual_base: U64
     manual_pages: U64
     dropped: int
+    missing: int = 0
 
     def __len__(self) -> int:
         return int(self.base.size)
@@ -100,7 +102,8 @@ def read_spans(runtime: Runtime) -> SpanTable:
     layout, image = runtime.layout, runtime.image
     at = runtime.mheap + layout.offset("runtime.mheap", "allspans")
     pointer, count = image.u64(at), image.u64(at + 8)
-    if not 0 < count < _MAX_SPANS:
+    captured = sum(buffer.size for buffer in image.buffers)
+    if not 0 < count < min(_MAX_SPANS, captured // 8):
         raise _bad_spans(f"mheap_.allspans has {count} entries")
     rows = StructRows(runtime.pages, layout, "runtime.mspan", image.words(pointer, count))
     state = rows.column("state")
@@ -170,6 +173,7 @@ def _columns(
         manual_base=rows.column("startAddr")[manual],
         manual_pages=rows.column("npages")[manual],
         dropped=int(bad.sum()),
+        missing=int((~rows.present).sum()),
     )
     return table, bad
 
@@ -180,7 +184,9 @@ def _green_tea(runtime: Runtime) -> bool:
 
 def _check_page_count(runtime: Runtime, pages: int, bad: int, spans: int) -> None:
     recorded = runtime.mheap_word("pagesInUse")
-    if spans and bad * 100 > spans:
+    if spans == bad:
+        raise _bad_spans("the span list holds no sound span that is in use")
+    if bad * 100 > spans:
         raise _bad_spans(f"{bad} of {spans} spans contradict themselves")
     # A thread stopped inside the allocator may hold a span that is counted but not yet listed, or reverse.
     if abs(recorded - pages) > max(64, recorded // 100):

@@ -51,6 +51,7 @@ class TypingRun:
         self.heap = heap_view(objects, references, roots)
         self.code = code
         self.itabs: dict[int, int] = {}
+        self._open: NDArray[np.uint32] | None = None
         self.strange: set[int] = set()
         self.dynamic = dynamic_types(runtime, types, self.itabs)
         items = len(objects) + 1 + roots.addr.size
@@ -82,10 +83,14 @@ class TypingRun:
 
     def unknown_with_bits(self) -> NDArray[np.uint32]:
         """Return the unknown objects whose pointer bits lie in their span: at most 512 bytes, not noscan."""
-        open_question = (self.state.type == 0) | (self.state.evidence == BY_CHOICE)
-        unknown = np.flatnonzero(open_question & (self.heap.bitmap[self.heap.span] != 0))
-        chosen: NDArray[np.uint32] = unknown[unknown != 0].astype(np.uint32)
-        return chosen
+        if self._open is None:
+            small_scan = self.heap.bitmap != 0
+            unknown = np.flatnonzero(self.state.type == 0)
+            self._open = unknown[(unknown != 0) & small_scan[self.heap.span[unknown]]].astype(np.uint32)
+        # What is known once stays known: the list only shrinks.
+        still = (self.state.type[self._open] == 0) | (self.state.evidence[self._open] == BY_CHOICE)
+        self._open = self._open[still]
+        return self._open
 
     def typed_roots(self) -> NDArray[np.uint32]:
         """Return the items that stand for root variables whose type is known."""

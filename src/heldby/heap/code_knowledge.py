@@ -7,7 +7,8 @@ to the variable before it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -32,10 +33,12 @@ class CodeKnowledge:
     """References from the program's code to its variables, at run-time addresses.
 
     Attributes:
-        starts: ``uint64[n]``, the distinct addresses among the variables that code refers to, ascending.
+        starts: ``uint64[n]``, the addresses among the variables that code refers to, ascending.
+        pointed_from: of values that no code refers to, the address of a word that points to them.
     """
 
     starts: NDArray[np.uint64]
+    pointed_from: Mapping[int, int]
     _facts: CodeFacts
     _functions: FunctionTable
     _types: TypeTable
@@ -48,8 +51,19 @@ class CodeKnowledge:
         start = self.starts[np.maximum(row, 0)]
         return np.where((row >= 0) & (addrs - start < _MAX_VARIABLE_BYTES), start, addrs)
 
+    def with_static_values(self, targets: NDArray[np.uint64], holders: NDArray[np.uint64]) -> CodeKnowledge:
+        """Return the same, told that variables start at `targets` too, which the words at `holders` point to."""
+        pointed_from = dict(zip(targets.tolist(), holders.tolist(), strict=True))
+        return replace(self, starts=np.union1d(self.starts, targets), pointed_from=pointed_from)
+
+    def used_at(self, start: int, end: int) -> int:
+        """Return where to look for the users of ``[start, end)``: there, or at what points to it."""
+        if start in self.pointed_from and not self.users(start, end):
+            return self.pointed_from[start]
+        return start
+
     def users(self, start: int, end: int) -> list[str]:
-        """Return the functions that refer to ``[start, end)``: those that store first, initialisers last."""
+        """Return who refers to ``[start, end)``: functions that store there first, initialisers last."""
         where = self._facts.references.between(start, end)
         rows = self._functions.indexes(self._facts.references.instructions[where])
         stores = self._facts.references.is_store[where]
@@ -71,10 +85,15 @@ class CodeKnowledge:
         best = 0
         for row in range(*evidence.between(start, start + 1).indices(evidence.addresses.size)):
             number = self._number(int(evidence.relations[row]), int(evidence.subjects[row]))
-            # What is embedded at the beginning looks like the whole: the larger type wins.
-            if number and (not best or self._types.size[number] > self._types.size[best]):
+            # What is embedded at the beginning looks like the whole: the larger type wins, for pointers the
+            # type that they point to.
+            if number and (not best or self._extent(number) > self._extent(best)):
                 best = number
         return best
+
+    def _extent(self, number: int) -> int:
+        is_pointer = self._types.kind[number] == scan.POINTER
+        return int(self._types.size[self._types.elem[number] if is_pointer else number])
 
     def type_name(self, number: int) -> str:
         """Return what a type is called."""
@@ -127,7 +146,7 @@ def read_code(
     except HeldbyError as error:
         caveats.append(f"variables without names cannot be told by the code that uses them: {error.message}")
         return None
-    return CodeKnowledge(np.unique(facts.references.targets), facts, functions, types)
+    return CodeKnowledge(np.unique(facts.references.targets), {}, facts, functions, types)
 
 
 def _is_initialiser(name: str) -> bool:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from heldby.golang.objects import ObjectTable
 from heldby.golang.runtime import Runtime
-from heldby.golang.variables import Variables, is_runtime_name
+from heldby.golang.variables import Variables
 from heldby.heap.code_knowledge import CodeKnowledge
 from heldby.heap.debug_info import DebugInfo
 from heldby.heap.process import Process
@@ -37,6 +37,15 @@ def scanned_words(runtime: Runtime) -> tuple[U64, U64, int]:
     return np.concatenate(addrs), np.concatenate(values), missing
 
 
+def is_static(runtime: Runtime, values: U64) -> NDArray[np.bool_]:
+    """Tell which addresses lie among the variables of a module."""
+    inside = np.zeros(values.size, np.bool_)
+    for module in runtime.modules:
+        low, high = module.range("noptrdata", "end")
+        inside |= (values >= low) & (values < high)
+    return inside
+
+
 def symbol_variables(process: Process) -> Variables:
     """Return the variables that the symbol table names; empty when the program is stripped."""
     table = process.executable.symbols
@@ -53,14 +62,7 @@ def symbol_variables(process: Process) -> Variables:
     last = np.append(start[order][1:] != start[order][:-1], True) if order.size else np.zeros(0, np.bool_)
     keep = order[last]
     names = [table.name(int(row)) for row in rows[keep]]
-    return Variables(
-        start=start[keep],
-        size=size[keep],
-        names=names,
-        runtime_owned=np.array([is_runtime_name(name) for name in names], np.bool_),
-        types=np.zeros(len(names), np.uint32),
-        nameless=np.zeros(len(names), np.bool_),
-    )
+    return Variables.of(start[keep], size[keep], names)
 
 
 def debug_variables(process: Process, debug: DebugInfo) -> Variables:
@@ -74,14 +76,8 @@ def debug_variables(process: Process, debug: DebugInfo) -> Variables:
     keep = np.flatnonzero(wanted)
     keep = keep[np.append(start[keep][1:] != start[keep][:-1], True)] if keep.size else keep
     names = [table.name(int(row)) for row in keep]
-    return Variables(
-        start=start[keep],
-        size=np.maximum(table.sizes[keep], 1).astype(np.uint64),
-        names=names,
-        runtime_owned=np.array([is_runtime_name(name) for name in names], np.bool_),
-        types=np.array([debug.global_type(int(row)) for row in keep], np.uint32),
-        nameless=np.zeros(len(names), np.bool_),
-    )
+    types = np.array([debug.global_type(int(row)) for row in keep], np.uint32)
+    return Variables.of(start[keep], np.maximum(table.sizes[keep], 1).astype(np.uint64), names, types=types)
 
 
 def nameless_name(runtime: Runtime, addr: int) -> str:
@@ -107,24 +103,26 @@ def with_nameless(runtime: Runtime, known: Variables, addrs: U64, code: CodeKnow
     np.maximum.at(last, owner, loose)
     size = last - starts + np.uint64(8)
     owned, types = np.zeros(starts.size, np.bool_), np.zeros(starts.size, np.uint32)
+    used_at = starts.copy()
     if code is not None:
         for row, (start, length) in enumerate(zip(starts.tolist(), size.tolist(), strict=True)):
             owned[row] = code.is_runtime_owned(start, start + length)
             types[row] = code.type_at(start)
-    start = np.concatenate((known.start, starts))
-    order = np.argsort(start, kind="stable")
-    names = list(known.names)
+            used_at[row] = code.used_at(start, start + length)
+    names = []
     for addr, number in zip(starts.tolist(), types.tolist(), strict=True):
         suffix = f"({code.type_name(number)})" if code is not None and number else ""
         names.append(nameless_name(runtime, addr) + suffix)
-    return Variables(
-        start=start[order],
-        size=np.concatenate((known.size, size))[order],
-        names=[names[i] for i in order],
-        runtime_owned=np.concatenate((known.runtime_owned, owned))[order],
-        types=np.concatenate((known.types, types))[order],
-        nameless=np.concatenate((known.nameless, np.ones(starts.size, np.bool_)))[order],
+    new = Variables(
+        start=starts,
+        size=size,
+        names=names,
+        runtime_owned=owned,
+        types=types,
+        nameless=np.ones(starts.size, np.bool_),
+        used_at=used_at,
     )
+    return known.joined(new)
 
 
 def with_types_from_code(known: Variables, code: CodeKnowledge) -> Variables:

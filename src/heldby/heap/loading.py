@@ -27,6 +27,7 @@ from heldby.heap.debug_info import DebugInfo, read_debug_info
 from heldby.heap.global_roots import (
     add_global_roots,
     debug_variables,
+    is_static,
     scanned_words,
     symbol_variables,
     with_nameless,
@@ -34,10 +35,12 @@ from heldby.heap.global_roots import (
 )
 from heldby.heap.goroutine_roots import add_goroutine_roots
 from heldby.heap.heap import Heap
+from heldby.heap.losses import losses
 from heldby.heap.naming import Naming, root_slots
 from heldby.heap.process import Process, assemble_process
 from heldby.heap.roots import RootBuilder
 from heldby.heap.special_roots import add_special_roots
+from heldby.heap.static_objects import with_static_objects, without_temporaries
 from heldby.memory.core_file import CoreFile
 from heldby.progress import QUIET, Progress
 
@@ -70,7 +73,7 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
         code = read_code(runtime, functions, types, caveats) if debug is None else None
         builder = RootBuilder.empty()
         addrs, values, missing = scanned_words(runtime)
-        variables = _variables(process, debug, code, addrs[values != 0])
+        variables = _variables(process, types, debug, code, (addrs, values), objects.find(values) != 0)
         add_global_roots(builder, objects, variables, addrs, values)
         add_special_roots(builder, runtime, objects, references, specials)
         goroutines = read_goroutines(runtime, find_goroutines(runtime, objects))
@@ -101,6 +104,7 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
         deferred = defer_ways(graph, firm, internal, naming.processors())
     if missing:
         caveats.append(f"{missing:,} bytes of global variables are not in the capture")
+    caveats.extend(losses(objects, references, specials))
     caveats.extend(f"{name}: {count:,}" for name, count in stacks.unknowns.items())
     return Heap(
         process=process,
@@ -127,12 +131,30 @@ def _alive(runtime: Runtime, goroutines: Goroutines) -> int | None:
 
 
 def _variables(
-    process: Process, debug: DebugInfo | None, code: CodeKnowledge | None, addrs: NDArray[np.uint64]
+    process: Process,
+    types: TypeTable,
+    debug: DebugInfo | None,
+    code: CodeKnowledge | None,
+    words: tuple[NDArray[np.uint64], NDArray[np.uint64]],
+    in_use: NDArray[np.bool_],
 ) -> Variables:
+    """Return the variables that hold the pointer words `words` (addresses and values).
+
+    Names are needed for the words that point into the heap, `in_use`; the others lead to static values.
+    """
+    addrs, values = words
     if debug is not None:
         known = debug_variables(process, debug)
     else:
         known = symbol_variables(process)
         if code is not None:
             known = with_types_from_code(known, code)
-    return with_nameless(process.runtime, known, addrs, code)
+    known = without_temporaries(known)
+    if code is not None:
+        # Without names from debug information a variable may be known by its code alone, and what it points
+        # to by nothing but that pointer.
+        static = is_static(process.runtime, values)
+        code = code.with_static_values(values[static], addrs[static])
+        known = with_nameless(process.runtime, known, addrs[static], code)
+    known = with_static_objects(known, types, addrs, values, addrs[in_use])
+    return with_nameless(process.runtime, known, addrs[in_use], code)

@@ -24,6 +24,7 @@ Bytes = NDArray[np.uint8]
 Words = NDArray[np.uint64]
 
 PAGE_SIZE: Final = 4096
+_MOST_AT_ONCE: Final = 1 << 32
 ZEROS: Final = -1
 """Buffer number of a segment whose bytes are known to be zero."""
 
@@ -83,8 +84,10 @@ class Image:
         """Return `size` bytes as ``uint8[size]``, without a copy when they lie together.
 
         Raises:
-            NotCaptured: at the first missing address.
+            NotCaptured: at the first missing address; or the size can only be damage (below 0, over 4 GiB).
         """
+        if not 0 <= size <= _MOST_AT_ONCE:
+            raise NotCaptured(addr, what=f"a stretch of {size:,} bytes")
         segment = self.segment_at(addr)
         if segment is None:
             if size == 0:
@@ -95,12 +98,10 @@ class Image:
                 return np.zeros(size, np.uint8)
             begin = segment.offset + addr - segment.start
             return self.buffers[segment.buffer][begin : begin + size]
+        self._demand(addr, size)
         out = np.zeros(size, np.uint8)
         position = addr
-        while position < addr + size:
-            segment = self.segment_at(position)
-            if segment is None:
-                raise NotCaptured(position)
+        while (segment := self.segment_at(position)) is not None and position < addr + size:
             high = min(addr + size, segment.end)
             if segment.buffer != ZEROS:
                 begin = segment.offset + position - segment.start
@@ -110,12 +111,26 @@ class Image:
             position = high
         return out
 
+    def _demand(self, addr: int, size: int) -> None:
+        """Raise `NotCaptured` at the first missing address, before memory is taken for a damaged length."""
+        position = addr
+        while position < addr + size:
+            segment = self.segment_at(position)
+            if segment is None:
+                raise NotCaptured(position)
+            position = segment.end
+
     def read(self, addr: int, size: int) -> bytes:
         """Return `size` bytes. Raises `NotCaptured` at the first missing address."""
         return self.read_array(addr, size).tobytes()
 
     def read_available(self, addr: int, size: int) -> tuple[bytes, int]:
-        """Return `size` bytes with zeros for the missing ones, and how many are missing."""
+        """Return `size` bytes with zeros for the missing ones, and how many are missing.
+
+        A size that can only be damage (below 0, over 4 GiB) gives no bytes, all of them missing.
+        """
+        if not 0 <= size <= _MOST_AT_ONCE:
+            return b"", max(size, 0)
         out = np.zeros(size, np.uint8)
         missing = size
         index = max(bisect.bisect_right(self._starts, addr) - 1, 0)

@@ -1,0 +1,38 @@
+// Static holds strings through a value that the compiler lays out before the program starts: main.manager is a
+// pointer to it, and only its field points into the heap.
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+)
+
+type Manager struct {
+	limit int
+	paths map[string][]byte
+	inner *Inner
+}
+
+type Inner struct {
+	name  string
+	parts []*[64]uint64
+}
+
+var manager = &Manager{limit: 3, inner: &Inner{name: "static"}}
+
+func main() {
+	manager.paths = map[string][]byte{}
+	for i := range 100 {
+		manager.paths[fmt.Sprintf("path %d", i)] = make([]byte, 1000)
+	}
+	for range 50 {
+		manager.inner.parts = append(manager.inner.parts, new([64]uint64))
+	}
+	debug.SetGCPercent(-1)
+	runtime.GC()
+	fmt.Printf("{\"ready\": true}\n")
+	os.Stdin.Read(make([]byte, 1))
+	fmt.Println(len(manager.paths), len(manager.inner.parts))
+}
