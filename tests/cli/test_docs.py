@@ -85,3 +85,11 @@ def test_every_error_class_stands_beside_its_exit_code() -> None:
     for kind in classes:
         row = next(line for line in page.splitlines() if line.startswith(f"| {kind.exit_code} |"))
         assert f"`{kind.__name__}`" in row
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/commands.md", "docs/how-it-works.md", "docs/capture.md"])
+def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
+    path = PAGE.parents[1] / page
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text())
+
+    assert [link for link in links if not (path.parent / link).exists()] == []
