@@ -106,7 +106,10 @@ def measure(folder: Path) -> None:
         result = work()
         seconds, cpu = time.perf_counter() - started, time.process_time() - started_cpu
         peak, kept = (resident("VmHWM") - before) / objects, (resident("VmRSS") - before) / objects
-        print(f"  {name:<16}{seconds:8.3f}{cpu:8.3f}{edges / cpu / 1e6:14.0f}{peak:18.1f}{kept:7.1f}", flush=True)
+        print(
+            f"  {name:<16}{seconds:8.3f}{cpu:8.3f}{edges / cpu / 1e6:14.0f}{peak:18.1f}{kept:7.1f}",
+            flush=True,
+        )
         return result
 
     steps(graph, sizes, types, report)
