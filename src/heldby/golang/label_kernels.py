@@ -3,7 +3,7 @@
 # mypy: ignore-errors
 from __future__ import annotations
 
-from heldby.golang.typing_kernels import SPAN_HEADER
+from heldby.golang.type_word_kernels import SPAN_HEADER
 from heldby.jit import ONE, ZERO, kernel, u64
 
 

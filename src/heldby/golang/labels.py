@@ -8,41 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.golang import type_scan as scan
-from heldby.golang.object_types import ObjectTypes, type_columns
+from heldby.golang.object_types import ObjectTypes
 from heldby.golang.type_layout import LabelTable
-from heldby.golang.type_word_kernels import HeapView
 from heldby.golang.types import (
     KIND_MAP_TABLE,
     STRING_DATA,
     UNKNOWN,
     TypeTable,
 )
-from heldby.golang.typing_kernels import label_references
 
 _MAX_NAMED_OFFSET: Final = 4096
-
-
-def label_edges(heap: HeapView, object_types: ObjectTypes, low: int, high: int) -> NDArray[np.uint32]:
-    """Return the label of every reference of objects ``low:high``, in the order of the references.
-
-    Labels are numbers in ``object_types.layouts.labels``; the empty label (0) is the step through a
-    container's innards. O(references), compiled; 4 bytes a reference.
-    """
-    layouts = object_types.layouts
-    layouts.ensure(np.unique(object_types.number[low:high]))
-    unknown = unknown_labels(layouts.labels)
-    out = np.zeros(int(heap.offsets[high] - heap.offsets[low]), np.uint32)
-    label_references(
-        heap,
-        object_types.packed,
-        type_columns(layouts.types, layouts),
-        layouts.label,
-        unknown,
-        low,
-        high,
-        out,
-    )
-    return out
 
 
 def unknown_labels(labels: LabelTable) -> NDArray[np.uint32]:
@@ -54,7 +29,7 @@ def unknown_labels(labels: LabelTable) -> NDArray[np.uint32]:
 def label_of(object_types: ObjectTypes, packed: int, offset: int) -> tuple[str, int]:
     """Return the path of the word at byte `offset` of a value, and the type number that it leads to.
 
-    For single questions (a root variable, a message); `label_edges` answers for whole heaps. The type is that
+    For single questions (a root variable, a message); `label_kernels` answers for whole heaps. The type is that
     of the pointer's target where it is known from the static type alone, 0 otherwise.
     """
     layouts = object_types.layouts

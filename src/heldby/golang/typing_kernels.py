@@ -35,7 +35,6 @@ from heldby.golang.type_word_kernels import (
     SPAN_HEADER,
     SPAN_NOSCAN,
     SPAN_TINY,
-    TypeColumns,  # noqa: F401 - re-exported
     dynamic_type,
     in_text,
     is_text,
@@ -352,31 +351,3 @@ def propagate(pages, heap, types, dynamic, state, count):
             state_deferred[deferred] = np.uint32(o)
             deferred += ONE
     return deferred, strange
-
-
-@kernel
-def label_references(heap, object_type, types, label, unknown_labels, low, high, out):
-    """Set ``out[e - offsets[low]]`` to the label of each reference of objects ``low:high``.
-
-    A word of an unknown object, or beyond the known part, is named by its offset: ``unknown_labels[word]``,
-    the last entry for all words further on.
-    """
-    first = u64(heap.offsets[u64(low)])
-    last_unknown = u64(unknown_labels.size - 1)
-    for o in range(u64(low), u64(high)):
-        known = u64(object_type[o])
-        own, is_array = known >> ONE, known & ONE
-        header = ONE if heap.flags[u64(heap.span[o])] & SPAN_HEADER else ZERO
-        start = types.start[own]
-        tile, prefix = types.size[own] >> u64(3), types.prefix[own]
-        for e in range(u64(heap.offsets[o]), u64(heap.offsets[o + ONE])):
-            w = u64(heap.words[e])
-            position = w - header if w >= header else ZERO
-            inside = position
-            if is_array and tile:
-                inside = position % tile
-            if own and start >= 0 and inside < prefix and (inside < tile):
-                at = u64(start) + inside
-                out[e - first] = label[at]
-            else:
-                out[e - first] = unknown_labels[position if position < last_unknown else last_unknown]
