@@ -206,11 +206,13 @@ def _packed(masks: list[TypeMask]) -> dict[str, NDArray[np.uint64]]:
     for mask in masks:
         repeat = max(1, _CHUNK_BITS // mask.period)
         period = mask.period * repeat
-        bits = np.zeros(-(-max(period, mask.pointers.size) // _CHUNK_BITS) * _CHUNK_BITS, np.bool_)
+        # As far as the last pointer; a damaged type's size says nothing about memory.
+        known = mask.period * (repeat - 1) + mask.pointers.size
+        bits = np.zeros(-(-known // _CHUNK_BITS) * _CHUNK_BITS, np.bool_)
         for tile in range(repeat):
             bits[tile * mask.period : tile * mask.period + mask.pointers.size] = mask.pointers
         starts.append(at)
-        pointers.append(mask.period * (repeat - 1) + mask.pointers.size)
+        pointers.append(known)
         periods.append(period)
         parts.append(np.packbits(bits, bitorder="little").view(np.uint64))
         at += parts[-1].size

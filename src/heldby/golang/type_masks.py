@@ -22,6 +22,8 @@ _KIND_MASK: Final = 31
 _MAX_DEPTH: Final = 64
 _MAX_MASK_WORDS: Final = 1 << 27
 _MAX_FIELDS: Final = 1 << 16
+# Words of all masks together, and fields on the way: damaged types that contain each other end here.
+_MAX_WORK: Final = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class TypeMasks:
         # While a mask is built its word holds &runtime.inProgress, a byte among the module's variables.
         self._variables = [module.range("noptrdata", "end") for module in runtime.modules]
         self._known: dict[int, TypeMask | None] = {}
+        self._work = _MAX_WORK
 
     def of(self, descriptor: int) -> TypeMask | None:
         """Return the mask of the type at `descriptor`; None when there is no sane type."""
@@ -64,6 +67,7 @@ class TypeMasks:
         count = pointer_bytes // 8
         if count == 0 or depth == 0 or count > _MAX_MASK_WORDS:
             return np.zeros(0, np.bool_)
+        self._spend(descriptor, count)
         flags, data = self._image.u8(descriptor + 20), self._image.u64(descriptor + 32)
         if flags & self._on_demand:
             built = self._image.u64(data)
@@ -85,6 +89,7 @@ class TypeMasks:
         elif kind == KIND_STRUCT:
             fields, length, _ = self._image.unpack("<QQQ", descriptor + 56)
             for index in range(min(length, _MAX_FIELDS)):
+                self._spend(descriptor, 1 << 8)
                 _, field_type, offset = self._image.unpack("<QQQ", fields + 24 * index)
                 self._tile(bits, field_type, offset // 8, 1, depth)
         return bits
@@ -92,8 +97,15 @@ class TypeMasks:
     def _tile(self, bits: NDArray[np.bool_], element: int, start: int, length: int, depth: int) -> None:
         size = self._image.u64(element) // 8
         part = self._bits(element, depth - 1)
-        if size == 0 or part.size == 0:
+        end = min(start + length * size, bits.size)
+        if part.size == 0 or start >= end:
             return
-        for at in range(start, min(start + length * size, bits.size), size):
-            room = min(part.size, bits.size - at)
-            bits[at : at + room] |= part[:room]
+        pattern = np.zeros(min(size, end - start), np.bool_)
+        pattern[: part.size] = part[: pattern.size]
+        bits[start:end] |= np.resize(pattern, end - start)
+
+    def _spend(self, descriptor: int, work: int) -> None:
+        """Give a type up when damaged types ask for masks without end."""
+        self._work -= work
+        if self._work < 0:
+            raise NotCaptured(descriptor, what="a sound type")
