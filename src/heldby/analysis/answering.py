@@ -122,10 +122,8 @@ def process_facts(heap: Heap) -> ProcessFacts:
     """Return which process it was."""
     process = heap.process
     note: dict[str, Any] = process.core.note or {}
-    status = _fields(note.get("proc", {}).get("status"))
     place = note.get("executable") if isinstance(note.get("executable"), dict) else {}
     path = (place or {}).get("path") or process.executable.name
-    rss = status.get("VmRSS", "").split()
     pid = note.get("pid")
     if pid is None and process.core.threads:
         pid = process.core.threads[0].tid
@@ -136,7 +134,7 @@ def process_facts(heap: Heap) -> ProcessFacts:
         exe=path,
         build_id=process.executable.gnu_build_id or process.executable.go_build_id,
         stripped=process.executable.is_stripped,
-        rss_bytes=int(rss[0]) * 1024 if rss and rss[0].isdigit() else None,
+        rss_bytes=_resident_bytes(note),
         name=Path(path).name or None,
         uptime_seconds=None,
         threads=len(process.core.threads) or None,
@@ -170,6 +168,18 @@ def _timestamp(text: object) -> float | None:
         return datetime.fromisoformat(str(text)).timestamp() if text else None
     except ValueError:
         return None
+
+
+def _resident_bytes(note: dict[str, Any]) -> int | None:
+    """Return the resident set: the sum over smaps, which is exact; VmRSS counts in batches and lags behind."""
+    proc = note.get("proc", {})
+    smaps = proc.get("smaps")
+    lines = smaps.splitlines() if isinstance(smaps, str) else []
+    sizes = [line.split() for line in lines if line.startswith("Rss:")]
+    if sizes:
+        return sum(int(size[1]) for size in sizes if len(size) > 1 and size[1].isdigit()) * 1024
+    words = _fields(proc.get("status")).get("VmRSS", "").split()
+    return int(words[0]) * 1024 if words and words[0].isdigit() else None
 
 
 def _fields(status: object) -> dict[str, str]:

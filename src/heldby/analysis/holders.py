@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from heldby.analysis.answer import Holder
+from heldby.analysis.answer import EVERYTHING_ELSE, Holder
+from heldby.analysis.containers import maps_on
 from heldby.analysis.holder_tree import HolderTree
 from heldby.analysis.sharing import ways_into
 from heldby.heap.code_knowledge import shown_users
@@ -19,7 +20,6 @@ from heldby.heap.code_knowledge import shown_users
 _SMALLEST_SHARE: Final = 0.005
 # MAT descends while one child keeps at least this much of its parent.
 _MAJORITY: Final = 0.8
-EVERYTHING_ELSE: Final = "everything else"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,8 @@ def describe_rows(tree: HolderTree, rows: list[Row], rest: Row) -> tuple[Holder,
     roots = {row.path: tree.root_of(row.path) for row in rows}
     shared = sorted({root for root in roots.values() if tree.root_kind(root) == "object"})
     ways = ways_into(tree, shared)
-    found = [_holder(tree, row, roots[row.path], ways, live) for row in rows]
+    maps = maps_on(tree, [row.path for row in rows])
+    found = [_holder(tree, row, roots[row.path], ways, maps, live) for row in rows]
     if rest.bytes:
         found.append(
             Holder(
@@ -95,7 +96,14 @@ def describe_rows(tree: HolderTree, rows: list[Row], rest: Row) -> tuple[Holder,
     return tuple(found)
 
 
-def _holder(tree: HolderTree, row: Row, root: int, ways: dict[int, tuple[str, ...]], live: int) -> Holder:
+def _holder(
+    tree: HolderTree,
+    row: Row,
+    root: int,
+    ways: dict[int, tuple[str, ...]],
+    maps: dict[int, tuple[str, ...]],
+    live: int,
+) -> Holder:
     text = tree.text(row.path).strip()
     count, objects = int(tree.paths.count[row.path]), int(tree.paths.objects[row.path])
     elements = text.endswith("[*]") and objects > count
@@ -105,6 +113,7 @@ def _holder(tree: HolderTree, row: Row, root: int, ways: dict[int, tuple[str, ..
         root_kind=tree.root_kind(root),
         type=tree.type_text(row.path),
         held_by=ways.get(root, ()),
+        containers=maps[row.path],
         retained_bytes=row.bytes,
         retained_objects=row.objects,
         share=row.bytes / live,

@@ -1,0 +1,71 @@
+"""The maps on the way to a holder, with the entries that they have: ``map of 51,203 entries``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.analysis.holder_tree import HolderTree
+from heldby.golang.structs import StructRows
+from heldby.golang.types import KIND_MAP
+from heldby.units import format_count
+
+_MAP: Final = "internal/runtime/maps.Map"
+
+
+def maps_on(tree: HolderTree, paths: list[int]) -> dict[int, tuple[str, ...]]:
+    """Return for each path a line on the nearest maps on the way to it; no line where there are none.
+
+    One pass over the vertices for all paths together, and one read of each map header on their ways.
+    """
+    ways = {path: _way(tree, path) for path in paths}
+    wanted = np.zeros(tree.paths.path_count, np.bool_)
+    wanted[[step for way in ways.values() for step in way]] = True
+    found = _entries_by_path(tree, wanted)
+    lines: dict[int, tuple[str, ...]] = {}
+    for path, way in ways.items():
+        nearest = next((step for step in way if step in found), None)
+        lines[path] = () if nearest is None else (_line(*found[nearest]),)
+    return lines
+
+
+def _way(tree: HolderTree, path: int) -> list[int]:
+    """Return the path and those above it, nearest first."""
+    way: list[int] = []
+    while path:
+        way.append(path)
+        path = int(tree.paths.parent[path])
+    return way
+
+
+def _entries_by_path(tree: HolderTree, wanted: NDArray[np.bool_]) -> dict[int, tuple[int, int]]:
+    """Return number of maps and of their entries for each wanted path that has maps."""
+    heap = tree.heap
+    runtime = heap.process.runtime
+    if not runtime.layout.has(_MAP):
+        return {}
+    numbers = np.flatnonzero(wanted[tree.paths.path_of])
+    vertices = heap.tree.order[numbers]
+    is_object = vertices <= np.uint32(heap.object_count)
+    numbers, vertices = numbers[is_object], vertices[is_object]
+    types = heap.naming.types
+    is_map = types.layouts.types.kind[types.number[vertices]] == KIND_MAP
+    is_map &= ~types.is_array[vertices]
+    numbers, vertices = numbers[is_map], vertices[is_map]
+    rows = StructRows(runtime.pages, runtime.layout, _MAP, heap.objects.addr[vertices])
+    # A map has fewer entries than there are words of memory; more is what a damaged header says.
+    used = np.minimum(rows.column("used"), np.uint64(1 << 40)).astype(np.int64)
+    used[~rows.present] = 0
+    at, inverse = np.unique(tree.paths.path_of[numbers], return_inverse=True)
+    counts = np.bincount(inverse, minlength=at.size)
+    entries = np.bincount(inverse, weights=used, minlength=at.size).astype(np.int64)
+    return {
+        int(path): (int(count), int(entry)) for path, count, entry in zip(at, counts, entries, strict=True)
+    }
+
+
+def _line(maps: int, entries: int) -> str:
+    number = f"{entries:,} entries" if entries != 1 else "1 entry"
+    return f"map of {number}" if maps == 1 else f"{format_count(maps)} maps of {number} together"
