@@ -15,7 +15,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang import type_scan as scan
 from heldby.golang.functions import FunctionTable
 from heldby.golang.types import KIND_CLOSURE, Field, GoType, TypeTable
 
@@ -44,10 +43,7 @@ class ClosureStructs:
     @classmethod
     def of(cls, types: TypeTable, slot_bytes: Callable[[U64], U64]) -> ClosureStructs:
         """Collect them from the type table."""
-        structs = np.flatnonzero(types.kind[: len(types)] == scan.STRUCT)
-        numbers = np.array(
-            [n for n in structs.tolist() if types[n].name.startswith(CLOSURE_STRUCT)], np.uint32
-        )
+        numbers = np.array(types.starting_with(CLOSURE_STRUCT), np.uint32)
         return cls(numbers, slot_bytes(types.size[numbers].astype(np.uint64)), types.pointer_mask[numbers])
 
     def fitting(self, elemsize: int, bits: int) -> U32:

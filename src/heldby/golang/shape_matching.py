@@ -97,7 +97,7 @@ class ShapeIndex:
         numbers = [
             number
             for number in np.flatnonzero(usable).tolist()
-            if not _NEVER_ALLOCATED.search(types[number].name)
+            if not _NEVER_ALLOCATED.search(types.name(number))
         ]
         return np.array(numbers, np.uint32)
 

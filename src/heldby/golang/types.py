@@ -170,6 +170,15 @@ class TypeTable:
         """Return the numbers of the descriptors with that ``%v`` name, e.g. ``runtime.sudog``."""
         return self._names().get(name, [])
 
+    def name(self, number: int) -> str:
+        """Return the ``%v`` name of a type without reading its fields."""
+        is_descriptor = FIRST_DESCRIPTOR <= number < self._end_of_descriptors
+        return self._type_name(number) if is_descriptor and number not in self._known else self[number].name
+
+    def starting_with(self, prefix: str) -> list[int]:
+        """Return the numbers of the descriptors whose name starts with `prefix`."""
+        return [n for name, numbers in self._names().items() if name.startswith(prefix) for n in numbers]
+
     def _names(self) -> dict[str, list[int]]:
         if self._by_name is None:
             self._by_name = {}
