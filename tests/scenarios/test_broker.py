@@ -23,7 +23,8 @@ def test_subscription_list_and_message_store_hold_most() -> None:
     with loaded_broker(messages=100_000, subscriptions=100_000) as broker:
         heap = heldby.open(broker.pid)
 
-    holders = answer_of(heap).holders
+    answer = answer_of(heap)
+    holders = answer.holders
     first, second = holders[:2]
     types = types_of(heap)
     assert ".sl.root" in first.path
@@ -37,3 +38,9 @@ def test_subscription_list_and_message_store_hold_most() -> None:
     # The bodies, headers and subjects of the messages lie in buffers of their own beneath the store.
     assert second.retained_bytes > broker.message_bytes
     assert first.share + second.share > 0.7
+    assert second.containers == ("map of 100,000 entries",)
+    # Every live byte has one row, and the runtime's ways to the server's objects have next to none.
+    assert sum(holder.retained_bytes for holder in holders) == answer.heap.live_bytes
+    runtime = sum(holder.retained_bytes for holder in holders if holder.root_kind == "runtime")
+    assert runtime < 0.01 * answer.heap.live_bytes
+    assert answer.heap.typed_bytes > 0.97 * answer.heap.live_bytes
