@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -58,15 +59,24 @@ class Run:
             self.log(f"{format_seconds(seconds):>8}  {name}{what}")
 
         told: list[str] = []
+        warming: list[subprocess.Popen[bytes]] = []
 
         def compiling(kernel: str) -> None:
             if not told:
-                self.tell("heldby: first run here: compiling for this machine, once; this takes 10 to 20 s")
+                self.tell("heldby: first run here: compiling for this machine, once; this takes about 10 s")
+                from heldby.warming import start_warming
+
+                warming.append(start_warming())
             told.append(kernel)
 
         console = None if self.quiet else Console(stderr=True)
-        with watch_compilation(compiling), ProgressBar(console, listener=ended) as bar:
-            yield bar
+        try:
+            with watch_compilation(compiling), ProgressBar(console, listener=ended) as bar:
+                yield bar
+        finally:
+            for process in warming:
+                process.terminate()
+                process.wait()
         if told:
             self.log(f"          compiled {len(told)} kernels")
 
