@@ -106,7 +106,7 @@ def test_locals_of_blocked_goroutines_hold_by_name(name: str, go: Toolchain) -> 
     reading = read(name, go, Mode.DEFAULT)
 
     for blocked in expected(name).more["blocked"]:
-        if "variable" not in blocked or go.minor < blocked.get("since", "1.24"):
+        if "variable" not in blocked:
             continue
         path = re.compile(rf"goroutine \S+ {re.escape(blocked['function'])}\.{blocked['variable']}(\[\*\])?")
         found: Counter[str] = Counter()
