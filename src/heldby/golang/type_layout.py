@@ -30,6 +30,8 @@ from heldby.golang.types import (
 # What a pointer word is. `target` and `aux` are type numbers.
 NOTHING, POINTER, SLICE, STRING, INTERFACE, FUNC, DIRECTORY, ARRAY_OF, TRIE_NODE, OPAQUE = range(10)
 MAX_PROGRAM_WORDS: Final = 1 << 20
+# All programs together; only damaged descriptors, whose fields lie on top of each other, come near.
+_MAX_WORDS: Final = 1 << 25
 _MAX_DEPTH: Final = 48
 _GROUP_NAME: Final = re.compile(r"(noalg\.)?map\.group\[")
 _TRIE_NODE: Final = re.compile(r"(sync|unique)\.node\[")
@@ -126,6 +128,7 @@ class TypeLayouts:
         self.target, self.aux, self.label = (np.zeros(1 << 12, np.uint32) for _ in range(3))
         self._used = 0
         self._flat: dict[int, Program] = {}
+        self._words_left = _MAX_WORDS
 
     def ensure(self, numbers: NDArray[np.integer]) -> None:
         """Build the programs of these types, where they are missing. Python work for each new type."""
@@ -201,8 +204,11 @@ class TypeLayouts:
         if known is None:
             # A damaged descriptor may contain itself: then it has nothing to add to itself.
             self._flat[number] = _EMPTY
-            known = _EMPTY if depth == 0 or not self.types.ptrbytes[number] else self._build(number, depth)
-            self._flat[number] = known
+            if depth and self.types.ptrbytes[number] and self._words_left > 0:
+                known = self._build(number, depth)
+                self._words_left -= known.word.size
+                self._flat[number] = known
+            known = self._flat[number]
         return known
 
     def _build(self, number: int, depth: int) -> Program:
@@ -302,10 +308,11 @@ class TypeLayouts:
         return program
 
     def _fields_of(self, of: GoType, fields: tuple[Field, ...], depth: int) -> Program:
-        parts = []
+        parts, room = [], MAX_PROGRAM_WORDS
         for field in fields:
             inner = self._flatten(field.type, depth - 1)
-            if not inner.word.size:
+            room -= inner.word.size
+            if not inner.word.size or room < 0:
                 continue
             label = self.labels.under(self._prefix(of, field), inner.label)
             if field.name == "children" and _TRIE_PART.match(of.name):
@@ -327,9 +334,10 @@ class TypeLayouts:
     def _group(self, of: GoType, depth: int) -> Program:
         """Return the program of a map group: control word, then slots (or split keys and elems, 1.27)."""
         parts: list[Program] = []
+        room = MAX_PROGRAM_WORDS
         for field in of.fields:
             array = self.types[field.type]
-            if array.kind != scan.ARRAY:
+            if array.kind != scan.ARRAY or room <= 0:
                 continue
             slot = self.types[array.elem]
             split = {"keys": "[key]", "elems": "[*]"}.get(field.name)
@@ -339,15 +347,20 @@ class TypeLayouts:
                 else self._slot(slot, depth - 1)
             )
             step = int(self.types.size[array.elem]) // 8
-            starts = (field.offset // 8 + index * step for index in range(min(array.length, 64)))
+            count = min(array.length, 64, MAX_PROGRAM_WORDS // 2 // max(inner.word.size, 1))
+            starts = (field.offset // 8 + index * step for index in range(count))
             parts.extend(inner._replace(word=inner.word + start) for start in starts)
+            room -= count * inner.word.size
         return _joined([part for part in parts if part.word.size])
 
     def _slot(self, slot: GoType, depth: int) -> Program:
         names = {"key": "[key]", "elem": "[*]"}
-        parts = []
+        parts, room = [], MAX_PROGRAM_WORDS
         for field in slot.fields:
             inner = self._renamed(self._flatten(field.type, depth), names.get(field.name, ""))
+            room -= inner.word.size
+            if room < 0:
+                break
             parts.append(inner._replace(word=inner.word + field.offset // 8))
         return _joined([part for part in parts if part.word.size])
 

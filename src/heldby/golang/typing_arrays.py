@@ -12,7 +12,7 @@ from heldby.golang import type_scan as scan
 from heldby.golang.objects import ObjectTable
 from heldby.golang.references import References
 from heldby.golang.spans import MAX_BITMAP_ELEMSIZE, PAGE_BYTES
-from heldby.golang.type_layout import TypeLayouts
+from heldby.golang.type_layout import MAX_PROGRAM_WORDS, TypeLayouts
 from heldby.golang.type_word_kernels import (
     SPAN_HEADER,
     SPAN_LARGE,
@@ -104,7 +104,8 @@ def type_columns(types: TypeTable, layouts: TypeLayouts) -> TypeColumns:
         tile[arrays] = types.elem[tile[arrays]]
     return TypeColumns(
         size=types.size.astype(np.uint64),
-        prefix=(types.ptrbytes // 8).astype(np.uint64),
+        # What lies beyond a program's end must not be looked up in it.
+        prefix=np.minimum(types.ptrbytes // 8, MAX_PROGRAM_WORDS).astype(np.uint64),
         kind=types.kind,
         direct=types.direct,
         mask=types.pointer_mask,

@@ -6,21 +6,16 @@ not; the closures of finalizers and cleanups are live; a weak handle's box is li
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.errors import NotCaptured
 from heldby.golang.layout import Layout
 from heldby.golang.objects import ObjectTable
 from heldby.golang.references import References
+from heldby.golang.run_queues import queued_cleanups, queued_finalizers
 from heldby.golang.runtime import Runtime
 from heldby.golang.specials import CLEANUP, FINALIZER, WEAK_HANDLE, SpecialTable
 from heldby.heap.roots import RootBuilder, RootKind
-
-_MAX_BLOCKS: Final = 1 << 20
-_FINALIZER_BYTES: Final = 40
 
 
 def add_special_roots(
@@ -41,8 +36,8 @@ def add_special_roots(
     _add(builder, "cleanups", objects.find(specials.payload[cleanups, :words].reshape(-1)))
     handles = specials.of_kind(WEAK_HANDLE)
     _add(builder, "weak handles", objects.find(specials.payload[handles, 0]))
-    _add(builder, "finalizer queue", objects.find(_queued_finalizers(runtime)))
-    _add(builder, "cleanup queue", objects.find(_queued_cleanups(runtime)))
+    _add(builder, "finalizer queue", objects.find(queued_finalizers(runtime, objects)))
+    _add(builder, "cleanup queue", objects.find(queued_cleanups(runtime, objects)))
 
 
 def _add(builder: RootBuilder, name: str, targets: NDArray[np.uint32]) -> None:
@@ -69,47 +64,3 @@ def _referents(references: References, sources: NDArray[np.uint32]) -> NDArray[n
 
 def _cleanup_has_call(layout: Layout) -> bool:
     return layout.has("runtime.specialCleanup", "cleanup")
-
-
-def _queued_finalizers(runtime: Runtime) -> NDArray[np.uint64]:
-    """Return the pointers in ``runtime.allfin``: blocks of {fn, arg, nret, fint, ot} (runtime/mfinal.go)."""
-    head = runtime.symbols.get("runtime.allfin")
-    layout = runtime.layout
-    found: list[int] = []
-    # Spelled finblock up to Go 1.24.
-    of = next((name for name in ("runtime.finBlock", "runtime.finblock") if layout.has(name, "fin")), None)
-    if head is None or of is None:
-        return np.zeros(0, np.uint64)
-    try:
-        block, steps = runtime.image.u64(head), 0
-        while block and steps < _MAX_BLOCKS:
-            count = runtime.image.u32(block + layout.offset(of, "cnt"))
-            start = block + layout.offset(of, "fin")
-            for index in range(min(count, 4096)):
-                fn, arg, _, fint, ot = runtime.image.unpack("<5Q", start + index * _FINALIZER_BYTES)
-                found.extend((fn, arg, fint, ot))
-            block, steps = runtime.image.u64(block + layout.offset(of, "alllink")), steps + 1
-    except NotCaptured:
-        pass
-    return np.array(found, np.uint64)
-
-
-def _queued_cleanups(runtime: Runtime) -> NDArray[np.uint64]:
-    """Return the pointers in ``runtime.gcCleanups`` (1.25+, runtime/mcleanup.go): blocks of 512 bytes."""
-    queue = runtime.symbols.get("runtime.gcCleanups")
-    layout = runtime.layout
-    found: list[int] = []
-    if queue is None or not layout.has("runtime.cleanupQueue", "all"):
-        return np.zeros(0, np.uint64)
-    words = 3 if _cleanup_has_call(layout) else 1
-    try:
-        block, steps = runtime.image.u64(queue + layout.offset("runtime.cleanupQueue", "all")), 0
-        while block and steps < _MAX_BLOCKS:
-            count = runtime.image.u32(block + layout.offset("runtime.cleanupBlockHeader", "n"))
-            start = block + layout.size("runtime.cleanupBlockHeader")
-            found.extend(runtime.image.words(start, min(count, 480 // (8 * words)) * words).tolist())
-            block = runtime.image.u64(block + layout.offset("runtime.cleanupBlockHeader", "alllink"))
-            steps += 1
-    except NotCaptured:
-        pass
-    return np.array(found, np.uint64)

@@ -1,0 +1,48 @@
+// Queues blocks the goroutines that run finalizers and cleanups: what 499 of each wait with is live, and nothing
+// but the runtime's queues refers to it.
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"time"
+)
+
+type Resource struct {
+	buffer []byte
+	name   *string
+}
+
+var blocked = make(chan int)
+
+func newResource(i, size int) *Resource {
+	name := fmt.Sprint("resource ", i)
+	return &Resource{buffer: make([]byte, size), name: &name}
+}
+
+func abandon(i int) {
+	runtime.SetFinalizer(newResource(i, 1000), func(r *Resource) {
+		<-blocked
+		fmt.Println(r.name)
+	})
+	runtime.AddCleanup(newResource(i, 500), func(b []byte) {
+		<-blocked
+		fmt.Println(len(b))
+	}, make([]byte, 2000))
+}
+
+func main() {
+	for i := range 500 {
+		abandon(i)
+	}
+	debug.SetGCPercent(-1)
+	// The first collection queues, the second marks what is queued.
+	for range 3 {
+		runtime.GC()
+		time.Sleep(50 * time.Millisecond)
+	}
+	fmt.Printf("{\"ready\": true}\n")
+	os.Stdin.Read(make([]byte, 1))
+}
