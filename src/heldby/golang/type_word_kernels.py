@@ -97,8 +97,8 @@ class TypingState(NamedTuple):
     Attributes:
         type: ``uint32[n + 1]``, type number times two, plus 1 for an array of it.
         evidence: ``uint8[n + 1]``.
-        queued: ``uint8[items]``: 1 on the stack, 2 deferred.
-        stack, deferred: ``uint32[items]``.
+        queued: ``uint8[items]``: 1 in the queue, 2 deferred.
+        queue, deferred: ``uint32[items + 1]``; the queue is a ring.
         needed: ``uint8[types]``, types whose programs are missing.
         strange: ``uint64[k]``, first words of interfaces that name no known type.
     """
@@ -106,15 +106,15 @@ class TypingState(NamedTuple):
     type: NDArray[np.uint32]
     evidence: NDArray[np.uint8]
     queued: NDArray[np.uint8]
-    stack: NDArray[np.uint32]
+    queue: NDArray[np.uint32]
     deferred: NDArray[np.uint32]
     needed: NDArray[np.uint8]
     strange: NDArray[np.uint64]
 
 
-@kernel
+@inline_kernel
 def word_at(pages, addr):
-    """Return the aligned 64-bit word at `addr`, as `load64`; called, not inlined: these kernels are large."""
+    """Return the aligned 64-bit word at `addr`, as `load64`."""
     return load64(pages.directory, pages.tables, pages.words, addr)
 
 
@@ -186,7 +186,7 @@ def slot_bytes(classes, size):
     return (size + u64(8191)) & ~u64(8191)
 
 
-@kernel
+@inline_kernel
 def pointer_bits(pages, bitmap, base, addr, elemsize):
     """Return the collector's pointer bits of a slot of at most 512 bytes."""
     first = (addr - base) >> u64(3)

@@ -21,6 +21,7 @@ from heldby.golang.typing_kernels import propagate
 
 _MAX_STRANGE: Final = 1 << 16
 _MAX_ROUNDS: Final = 4096
+_FIRST_DEFERRED: Final = 4096
 
 
 class TypingRun:
@@ -59,7 +60,7 @@ class TypingRun:
             type=np.zeros(len(objects) + 1, np.uint32),
             evidence=np.zeros(len(objects) + 1, np.uint8),
             queued=np.zeros(items, np.uint8),
-            stack=np.zeros(items + 1, np.uint32),
+            queue=np.zeros(items + 1, np.uint32),
             deferred=np.zeros(items + 1, np.uint32),
             needed=np.zeros(1, np.uint8),
             strange=np.zeros(_MAX_STRANGE, np.uint64),
@@ -108,23 +109,30 @@ class TypingRun:
     def follow(self, items: NDArray[np.uint32]) -> None:
         """Follow typed pointers from objects and root slots (items) until nothing new is learnt."""
         state = self.state
-        for _ in range(_MAX_ROUNDS):
+        for turn in range(_MAX_ROUNDS):
             columns = self.columns()
             state = self.state = state._replace(needed=np.zeros(columns.size.size, np.uint8))
-            state.stack[: items.size] = items
+            # Soon after a program is missed, or most items would wait for one of a few; but few turns.
+            most = _FIRST_DEFERRED << min(turn, 20)
+            state.queue[: items.size] = items
             state.queued[items] = 1
-            deferred, strange = propagate(
-                self.runtime.pages, self.heap, columns, self.dynamic, state, items.size
+            deferred, strange, head, tail = (
+                int(number)
+                for number in propagate(
+                    self.runtime.pages, self.heap, columns, self.dynamic, state, items.size, most
+                )
             )
-            deferred = int(deferred)
             again = state.deferred[:deferred].copy()
+            queue = state.queue
+            left = queue[head:tail] if head <= tail else np.concatenate((queue[head:], queue[:tail]))
             state.queued[again] = 0
             if self._learn_interfaces(state.strange[: int(strange)]):
                 again = np.union1d(again, self._holders_of_interfaces())
-            if not again.size:
+                again = again[state.queued[again] == 0]
+            if not again.size and not left.size:
                 return
             self.layouts.ensure(np.flatnonzero(state.needed))
-            items = again
+            items = np.concatenate((again, left))
 
     def _learn_interfaces(self, words: NDArray[np.uint64]) -> bool:
         """Add interface words made at run time (itabs of type assertions) to the known ones."""
