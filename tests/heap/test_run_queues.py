@@ -9,7 +9,7 @@ import pytest
 
 import heldby
 from tests.support.build import MODES, Mode, build
-from tests.support.process import running
+from tests.support.process import running, wait_until_still
 from tests.support.toolchains import Toolchain
 
 pytestmark = pytest.mark.ptrace
@@ -20,6 +20,7 @@ PROGRAM = Path(__file__).parent / "programs" / "queues"
 @pytest.mark.parametrize("mode", MODES)
 def test_what_waits_for_a_blocked_finalizer_is_live(mode: Mode, go: Toolchain) -> None:
     with running(build(PROGRAM, go, mode)) as program:
+        wait_until_still(program.pid)
         heap = heldby.open(program.pid)
     marked = heap.objects.marked.astype(bool)
 

@@ -9,7 +9,7 @@ import pytest
 import heldby
 from heldby.analysis import answer_of
 from tests.support.build import Mode, build
-from tests.support.process import running
+from tests.support.process import running, wait_until_still
 from tests.support.toolchains import Toolchain
 
 pytestmark = pytest.mark.ptrace
@@ -19,6 +19,7 @@ PROGRAM = Path(__file__).parent / "programs" / "static"
 
 def test_static_value_is_named_by_the_variable_that_points_to_it(go: Toolchain) -> None:
     with running(build(PROGRAM, go)) as program:
+        wait_until_still(program.pid)
         answer = answer_of(heldby.open(program.pid))
 
     held = {holder.path: holder for holder in answer.holders}
@@ -29,6 +30,7 @@ def test_static_value_is_named_by_the_variable_that_points_to_it(go: Toolchain) 
 
 def test_static_value_of_a_stripped_program_is_known_by_the_users_of_its_variable(go: Toolchain) -> None:
     with running(build(PROGRAM, go, Mode.STRIPPED)) as program:
+        wait_until_still(program.pid)
         answer = answer_of(heldby.open(program.pid))
 
     largest = answer.holders[0]

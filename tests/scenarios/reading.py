@@ -16,8 +16,11 @@ from heldby.analysis.answer import HeapTotals
 from heldby.analysis.answering import heap_totals
 from tests.support.build import Mode, scenario_program
 from tests.support.places import Place, places, types_of
-from tests.support.process import running
+from tests.support.process import running, wait_until_still
 from tests.support.toolchains import Toolchain
+
+#: Programs whose goroutines run while they are looked at.
+RESTLESS = frozenset({"spinning"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,8 @@ class Reading:
 def read(name: str, toolchain: Toolchain, mode: Mode) -> Reading:
     """Return the reading of one scenario in one build. About a second the first time."""
     with running(scenario_program(name, toolchain, mode)) as program:
+        if name not in RESTLESS:
+            wait_until_still(program.pid)
         heap = heldby.open(program.pid)
         ready = program.ready
     marked = heap.objects.marked.astype(bool)

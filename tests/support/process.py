@@ -153,3 +153,23 @@ def _read_json_line(process: subprocess.Popen[bytes], timeout: float) -> Mapping
 def _tail(complaints: BinaryIO) -> str:
     complaints.seek(0)
     return complaints.read().decode(errors="replace")[-4000:]
+
+
+def wait_until_still(pid: int, *, timeout: float = 30) -> None:
+    """Wait until no thread of a process runs and none has run for a while: its goroutines are parked.
+
+    A program says that it is ready before it waits; on a loaded machine a look in between finds it at work.
+    """
+    deadline = time.monotonic() + timeout
+    before: list[tuple[str, str, str]] = []
+    while time.monotonic() < deadline:
+        now = [
+            (fields[0], fields[11], fields[12])
+            for task in sorted(Path(f"/proc/{pid}/task").iterdir())
+            if (fields := (task / "stat").read_text().rpartition(")")[2].split())
+        ]
+        if now == before and all(state != "R" for state, _, _ in now):
+            return
+        before = now
+        time.sleep(0.03)
+    raise ProgramFailed(f"process {pid} does not come to rest")

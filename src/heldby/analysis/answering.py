@@ -122,12 +122,12 @@ def capture_facts(heap: Heap) -> CaptureFacts:
     note = heap.process.core.note
     if note is None:
         return CaptureFacts(method="core")
-    pause = note.get("pause_ns")
+    pause, seconds, captured = (_number(note.get(key)) for key in ("pause_ns", "seconds", "captured_bytes"))
     return CaptureFacts(
         method=str(note.get("method", "core")),
-        pause_ms=round(pause / 1e6, 3) if isinstance(pause, int) else None,
-        seconds=note.get("seconds"),
-        captured_bytes=note.get("captured_bytes"),
+        pause_ms=round(pause / 1e6, 3) if pause is not None else None,
+        seconds=seconds,
+        captured_bytes=int(captured) if captured is not None else None,
         time=_timestamp(note.get("taken_at")),
     )
 
@@ -136,13 +136,14 @@ def process_facts(heap: Heap) -> ProcessFacts:
     """Return which process it was."""
     process = heap.process
     note: dict[str, Any] = process.core.note or {}
-    place = note.get("executable") if isinstance(note.get("executable"), dict) else {}
-    path = (place or {}).get("path") or process.executable.name
-    pid = note.get("pid")
+    path = _part(note, "executable").get("path")
+    if not isinstance(path, str) or not path:
+        path = process.executable.name
+    pid = _number(note.get("pid"))
     if pid is None and process.core.threads:
         pid = process.core.threads[0].tid
     return ProcessFacts(
-        pid=pid,
+        pid=int(pid) if pid is not None else None,
         go_version=process.runtime.version,
         arch=process.core.machine,
         exe=path,
@@ -175,6 +176,18 @@ def _rss_totals(rss: int | None, totals: HeapTotals) -> RssAccount:
     return RssAccount(total_bytes=rss, rows=rows, unexplained_bytes=0)
 
 
+def _number(value: object) -> int | float | None:
+    """Return what may be a number of a damaged or foreign note, None for anything else."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1 << 63:
+        return value
+    return None
+
+
+def _part(note: dict[str, Any], key: str) -> dict[str, Any]:
+    value = note.get(key)
+    return value if isinstance(value, dict) else {}
+
+
 def _timestamp(text: object) -> float | None:
     from datetime import datetime
 
@@ -186,7 +199,7 @@ def _timestamp(text: object) -> float | None:
 
 def _resident_bytes(note: dict[str, Any]) -> int | None:
     """Return the resident set: the sum over smaps, which is exact; VmRSS counts in batches and lags behind."""
-    proc = note.get("proc", {})
+    proc = _part(note, "proc")
     smaps = proc.get("smaps")
     lines = smaps.splitlines() if isinstance(smaps, str) else []
     sizes = [line.split() for line in lines if line.startswith("Rss:")]

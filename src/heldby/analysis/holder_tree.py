@@ -42,13 +42,10 @@ class HolderTree:
     Attributes:
         heap: what it was made from.
         paths: the merged tree; row 0 is the virtual root.
-        owner_groups: for each signature of shared objects, the tops that hold them: vertices, most references
-            first.
     """
 
     heap: Heap
     paths: MergedTree
-    owner_groups: list[list[int]]
 
     def step(self, path: int) -> tuple[str, int, int]:
         """Return what kind of step leads to a path, by which label, and to what.
@@ -158,22 +155,25 @@ def build_holder_tree(heap: Heap) -> HolderTree:
     tree = heap.tree
     via, edges = first_referrers(heap.graph, tree, direct_edges(heap.graph, tree))
     keys = _field_keys(heap, via, edges)
-    del edges
     at_root = np.flatnonzero(tree.idom == 0)[1:]
-    groups = _shared_keys(heap, tops(tree), at_root, keys)
+    _shared_keys(heap, tops(tree), at_root, keys)
     _root_keys(heap, keys)
     paths = merged(tree, keys, heap.sizes, via=via, max_depth=64)
-    return HolderTree(heap, paths, groups)
+    return HolderTree(heap, paths)
 
 
 def _field_keys(heap: Heap, via: U32, edges: NDArray[np.int64]) -> U64:
-    """Return the key of every number's step from its dominator or its referrer; 0 where it shows nothing."""
+    """Return the key of every number's step from its dominator or its referrer; 0 where it shows nothing.
+
+    `edges` is overwritten.
+    """
     tree = heap.tree
-    keys = np.empty(tree.reached_count, np.uint64)
-    # A stretch at a time: what the steps are made of takes ten times the room of the steps.
-    for low in range(0, keys.size, _STRETCH):
-        part = slice(low, min(low + _STRETCH, keys.size))
-        keys[part] = _keys_of(heap, part, via[part], edges[part])
+    # A stretch at a time: what the steps are made of takes ten times the room of the steps. They take the
+    # place of the edges, which are not needed any more.
+    keys = edges.view(np.uint64)
+    for low in range(0, tree.reached_count, _STRETCH):
+        part = slice(low, min(low + _STRETCH, tree.reached_count))
+        keys[part] = _keys_of(heap, part, via[part], edges[part].copy())
     return keys
 
 
@@ -206,36 +206,22 @@ def _root_keys(heap: Heap, keys: U64) -> None:
     keys[numbers[reached]] = key
 
 
-def _shared_keys(heap: Heap, top: U32, at_root: NDArray[np.intp], keys: U64) -> list[list[int]]:
-    """Give each shared object the key of its signature; return the owners of each signature."""
+def _shared_keys(heap: Heap, top: U32, at_root: NDArray[np.intp], keys: U64) -> None:
+    """Give each shared object the key of its signature: its type and who owns it."""
     tree = heap.tree
     shared = at_root[tree.order[at_root] <= np.uint32(heap.object_count)]
     if not shared.size:
-        return []
+        return
     found = owners(heap.graph, tree, top, _owner_groups(heap, at_root))
     # The owners of one object, in whatever order, make one hash: the sum of a random number for each.
-    mixed = _mix(found.owner.astype(np.uint64))
-    first_of_run = np.append(True, found.shared[1:] != found.shared[:-1])[: found.shared.size]
-    starts: NDArray[np.intp] = np.flatnonzero(first_of_run)
-    sums = np.zeros(tree.reached_count, np.uint64)
-    counts = np.zeros(tree.reached_count, np.int64)
+    sums = np.zeros(shared.size, np.uint64)
     if found.shared.size:
-        sums[found.shared[starts]] = np.add.reduceat(mixed, starts)
-        counts[found.shared[starts]] = np.diff(np.append(starts, found.shared.size))
+        starts = np.flatnonzero(np.append(True, found.shared[1:] != found.shared[:-1]))
+        at = np.searchsorted(shared, found.shared[starts])
+        sums[at] = np.add.reduceat(_mix(found.owner.astype(np.uint64)), starts)
     types = heap.naming.type_of[tree.order[shared]].astype(np.uint64)
-    signature = _mix(types) ^ sums[shared]
-    distinct, first, number = np.unique(signature, return_index=True, return_inverse=True)
+    _, number = np.unique(_mix(types) ^ sums, return_inverse=True)
     keys[shared] = (_SHARED << _KIND_SHIFT) | number.astype(np.uint64)
-    groups: list[list[int]] = []
-    begin = np.zeros(tree.reached_count, np.int64)
-    if found.shared.size:
-        begin[found.shared[starts]] = starts
-    for row in first.tolist():
-        at, size = int(begin[shared[row]]), int(counts[shared[row]])
-        order = np.argsort(-found.references[at : at + size], kind="stable")
-        groups.append([int(tree.order[n]) for n in found.owner[at : at + size][order]])
-    assert len(groups) == distinct.size
-    return groups
 
 
 def _owner_groups(heap: Heap, at_root: NDArray[np.intp]) -> U32:
