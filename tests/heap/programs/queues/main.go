@@ -40,8 +40,8 @@ func main() {
 	debug.SetGCPercent(-1)
 	// The first collection queues, the second marks what is queued.
 	for range 3 {
-		runtime.GC()
 		time.Sleep(50 * time.Millisecond)
+		runtime.GC()
 	}
 	fmt.Printf("{\"ready\": true}\n")
 	os.Stdin.Read(make([]byte, 1))
