@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from heldby.golang.types import TypeTable
+from heldby.memory.core_file import open_core
 from tests.support.build import Mode, scenario_program
 from tests.support.damage import Capture, Outcome, watch
 from tests.support.process import running
@@ -200,6 +202,37 @@ def named(
 def test_a_named_damage_ends_as_it_should(case: str, named: dict[str, Outcome]) -> None:
     assert not named[case].bad, named[case].result
     assert named[case].result in CASES[case][1]
+
+
+WRONG = (
+    *(None, "x\x1b[31m", "", [], {}, -1, 1 << 70, 1.5, float("nan"), float("inf"), True, [[1, 2]], [None]),
+    *([[0, 1 << 47]], [[-4096, 4096]], [[4096, 0]], {"path": 1}, {"smaps": "Rss: \u00b2 kB"}, "9999-01-01"),
+    *({"status": "VmRSS: " + "9" * 5000}, {"offset": 0, "size": 1 << 62}, "0001-01-01"),
+)
+
+
+def test_a_note_with_wrong_values_costs_no_more_than_what_it_said(
+    captured: Callable[[str, Mode], Path], tmp_path: Path
+) -> None:
+    whole = captured("specials", Mode.STRIPPED).read_bytes()
+    note = open_core(captured("specials", Mode.STRIPPED)).note
+    assert note is not None
+    at = whole.index(b'{"version"')
+    size = json.JSONDecoder().raw_decode(whole[at : at + (1 << 20)].decode("ascii", "replace"))[1]
+    note["proc"]["smaps"] = ""
+    paths = []
+    for key in note:
+        for number, value in enumerate(WRONG):
+            text = json.dumps({**note, key: value}).encode()
+            assert len(text) <= size
+            paths.append(tmp_path / f"{key}-{number}.core")
+            paths[-1].write_bytes(whole[:at] + text.ljust(size) + whole[at + size :])
+    journal = tmp_path / "journal"
+
+    outcomes = watch(journal, ["whole", str(journal), *map(str, paths)])
+
+    assert told(outcomes) == ""
+    assert len(outcomes) == len(paths)
 
 
 def test_captures_cut_off_anywhere_give_an_answer_or_an_error(

@@ -192,9 +192,10 @@ def _timestamp(text: object) -> float | None:
     from datetime import datetime
 
     try:
-        return datetime.fromisoformat(str(text)).timestamp() if text else None
-    except ValueError:
+        seconds = datetime.fromisoformat(str(text)).timestamp() if text else -1.0
+    except (ValueError, OverflowError):
         return None
+    return seconds if 0 <= seconds < 1 << 33 else None  # in nanoseconds it must fit 64 bits
 
 
 def _resident_bytes(note: dict[str, Any]) -> int | None:
@@ -204,9 +205,14 @@ def _resident_bytes(note: dict[str, Any]) -> int | None:
     lines = smaps.splitlines() if isinstance(smaps, str) else []
     sizes = [line.split() for line in lines if line.startswith("Rss:")]
     if sizes:
-        return sum(int(size[1]) for size in sizes if len(size) > 1 and size[1].isdigit()) * 1024
+        return sum(_kibibytes(size[1]) or 0 for size in sizes if len(size) > 1) * 1024
     words = _fields(proc.get("status")).get("VmRSS", "").split()
-    return int(words[0]) * 1024 if words and words[0].isdigit() else None
+    known = _kibibytes(words[0]) if words else None
+    return known * 1024 if known is not None else None
+
+
+def _kibibytes(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 16 else None
 
 
 def _fields(status: object) -> dict[str, str]:

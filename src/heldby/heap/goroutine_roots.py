@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from heldby.heap.debug_info import DebugInfo
 from heldby.heap.roots import RootBuilder, RootKind
 
 _NO_SLOT: Final = np.int64(np.iinfo(np.int64).min)
+_WRAPPER: Final = re.compile(r"\.gowrap\d+$")
 _WITHOUT_FRAME: Final = {
     StackRootKind.DEFER: "deferred call",
     StackRootKind.PANIC: "panic",
@@ -44,7 +46,11 @@ def add_goroutine_roots(
     used, node_of = np.unique(goroutine, return_inverse=True)
     start = functions.indexes(goroutines.start_pc[used])
     distinct, group_of = np.unique(start, return_inverse=True)
-    names = [start_name(functions, int(row)) for row in distinct]
+    members = used[np.unique(group_of, return_index=True)[1]] if used.size else used
+    names = [
+        start_name(functions, stacks, int(row), int(member))
+        for row, member in zip(distinct, members, strict=True)
+    ]
     system = np.array([is_system_goroutine(name) for name in names], np.bool_)
     groups = builder.add_nodes(RootKind.GOROUTINE_GROUP, names, deferred=system)
     first = builder.add_nodes(
@@ -66,12 +72,27 @@ def add_goroutine_roots(
     )
 
 
-def start_name(functions: FunctionTable, row: int) -> str:
-    """Return what to call goroutines that start with function `row`; the first one runs main.main."""
+def start_name(functions: FunctionTable, stacks: Stacks, row: int, member: int) -> str:
+    """Return what to call goroutines that start with function `row`, of which `member` is one.
+
+    The first one runs main.main. ``go f(x)`` starts a wrapper of the compiler's (``main.start.gowrap1``) that
+    calls f or has it inlined: f is what the reader wrote.
+    """
     if row < 0:
         return "unknown function"
     name = functions.name(row)
-    return "main.main" if name == "runtime.main" else name
+    if name == "runtime.main":
+        return "main.main"
+    if not _WRAPPER.search(name):
+        return name
+    frames = stacks.frames
+    for at in range(int(frames.first[member]), int(frames.first[member + 1])):
+        if frames.function[at] == row:
+            if at > frames.first[member]:
+                return functions.name(int(frames.function[at - 1]))
+            inlined = functions.inlined(int(frames.pc[at]) - 1)
+            return inlined[0].function if inlined else name
+    return name
 
 
 def is_system_goroutine(name: str) -> bool:
