@@ -158,7 +158,7 @@ def build_holder_tree(heap: Heap) -> HolderTree:
     at_root = np.flatnonzero(tree.idom == 0)[1:]
     _shared_keys(heap, tops(tree), at_root, keys)
     _root_keys(heap, keys)
-    paths = merged(tree, keys, heap.sizes, via=via, max_depth=64)
+    paths = merged(tree, keys, heap.compact_sizes(), via=via, max_depth=64)
     return HolderTree(heap, paths)
 
 

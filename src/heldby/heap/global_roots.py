@@ -33,7 +33,10 @@ def scanned_words(runtime: Runtime) -> tuple[U64, U64, int]:
             missing += absent
             at = np.flatnonzero(mask)
             addrs.append(np.uint64(low) + at.astype(np.uint64) * np.uint64(8))
-            values.append(np.frombuffer(data, np.uint64)[: mask.size][at])
+            words = np.zeros(mask.size, np.uint64)
+            read = np.frombuffer(data, np.uint64)[: mask.size]
+            words[: read.size] = read
+            values.append(words[at])
     return np.concatenate(addrs), np.concatenate(values), missing
 
 

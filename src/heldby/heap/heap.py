@@ -67,6 +67,15 @@ class Heap:
         out[: self.object_count + 1] = self.objects.sizes()
         return out
 
+    def compact_sizes(self) -> NDArray[np.uint32] | NDArray[np.int64]:
+        """Return `sizes` in half the room, ``uint32``, unless an object has 4 GiB; not kept."""
+        sizes = self.objects.spans.elemsize
+        if int(sizes.max(initial=0)) >= 1 << 32:
+            return self.sizes
+        out = np.zeros(self.graph.node_count, np.uint32)
+        out[1 : self.object_count + 1] = sizes.astype(np.uint32)[self.objects.span[1:]]
+        return out
+
     @cached_property
     def tree(self) -> DominatorTree:
         """The exact dominator tree. Cost: see `heldby.graph.dominators.dominators`."""

@@ -25,6 +25,7 @@ Words = NDArray[np.uint64]
 
 PAGE_SIZE: Final = 4096
 _MOST_AT_ONCE: Final = 1 << 32
+_LARGE: Final = 1 << 26
 ZEROS: Final = -1
 """Buffer number of a segment whose bytes are known to be zero."""
 
@@ -127,10 +128,13 @@ class Image:
     def read_available(self, addr: int, size: int) -> tuple[bytes, int]:
         """Return `size` bytes with zeros for the missing ones, and how many are missing.
 
-        A size that can only be damage (below 0, over 4 GiB) gives no bytes, all of them missing.
+        A size that can only be damage (below 0, over 4 GiB, or large and for the most part missing) gives
+        no bytes, all of them missing.
         """
         if not 0 <= size <= _MOST_AT_ONCE:
             return b"", max(size, 0)
+        if size > _LARGE and self._present(addr, size) < size // 2:
+            return b"", size
         out = np.zeros(size, np.uint8)
         missing = size
         index = max(bisect.bisect_right(self._starts, addr) - 1, 0)
@@ -144,6 +148,15 @@ class Image:
                     out[low - addr : high - addr] = self.buffers[segment.buffer][begin : begin + high - low]
             index += 1
         return out.tobytes(), missing
+
+    def _present(self, addr: int, size: int) -> int:
+        index = max(bisect.bisect_right(self._starts, addr) - 1, 0)
+        present = 0
+        while index < len(self.segments) and self.segments[index].start < addr + size:
+            segment = self.segments[index]
+            present += max(0, min(addr + size, segment.end) - max(addr, segment.start))
+            index += 1
+        return present
 
     def words(self, addr: int, count: int) -> Words:
         """Return `count` little-endian 64-bit words. Raises `NotCaptured`."""
