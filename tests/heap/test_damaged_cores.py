@@ -140,6 +140,18 @@ def endless_function_table(capture: Capture, data: NDArray[np.uint8]) -> None:
     capture.write(data, at + 8, 0xFFFFFFFFFFFFFFD3)
 
 
+def endless_code(capture: Capture, data: NDArray[np.uint8]) -> None:
+    runtime = capture.heap.process.runtime
+    at = runtime.modules[0].addr + runtime.layout.offset("runtime.moduledata", "etext")
+    capture.write(data, at, 1 << 62)
+
+
+def endless_variables(capture: Capture, data: NDArray[np.uint8]) -> None:
+    runtime = capture.heap.process.runtime
+    at = runtime.modules[0].addr + runtime.layout.offset("runtime.moduledata", "end")
+    capture.write(data, at, 0xFFFFFFFE)
+
+
 def endless_types(capture: Capture, data: NDArray[np.uint8]) -> None:
     for addr in TypeTable.read(capture.heap.process.runtime).descriptor_addrs.tolist():
         capture.write(data, addr, 0x4040404040404040)
@@ -169,6 +181,8 @@ CASES: dict[str, tuple[Edit, set[str]]] = {
     "the span list has half a billion entries": (endless_span_list, {"CheckFailed"}),
     "a span has 32 TiB": (span_of_terabytes, {"LimitExceeded"}),
     "the function table has 2**64 bytes": (endless_function_table, {"NotCaptured", "answer"}),
+    "the code has 4 EiB": (endless_code, {"answer", "CheckFailed", "NotGoProcess"}),
+    "the variables have 4 GiB": (endless_variables, {"answer", "CheckFailed", "NotCaptured"}),
     "all types have 4 EiB": (endless_types, {"answer", "CheckFailed"}),
     "specials go in a circle": (specials_in_a_circle, {"answer"}),
     "stacks are full of ones": (stacks_that_end_nowhere, {"answer"}),

@@ -20,6 +20,7 @@ from heldby.golang.types import FIRST_DESCRIPTOR, TypeTable
 
 U64 = NDArray[np.uint64]
 _CHUNK: Final = 1 << 22
+_MOST_CODE: Final = 1 << 32
 _OVERLAP: Final = 16
 _MAX_DISTANCE: Final = 1024
 
@@ -79,6 +80,8 @@ def read_code_types(runtime: Runtime, types: TypeTable, entries: U64) -> CodeTyp
 def _addresses_formed(runtime: Runtime, low: int, high: int) -> Iterator[tuple[U64, U64]]:
     """Yield instructions that form an address and that address, in stretches of the code."""
     find = _arm64_addresses if runtime.layout.arch == "arm64" else _amd64_addresses
+    if high - low > _MOST_CODE:
+        return  # a damaged module
     for start in range(low & ~7, high, _CHUNK):
         raw, missing = runtime.image.read_available(start, min(_CHUNK + _OVERLAP, high - start))
         if missing < len(raw):
