@@ -1,31 +1,29 @@
 """Compiling kernels in a second process while the first run ever does its work.
 
-The first run on a machine compiles every kernel, one after the other: Numba compiles under one lock. Half of
-them need no heap to be called: the code scanner and the graph. A second process calls these on next to nothing,
-which fills the cache that both share, while the first is busy with spans, stacks and types.
+The first run on a machine compiles every kernel, one after the other: Numba compiles under one lock. A second
+process takes the list of kernels from its end and fills the cache that both share, so that they meet in the
+middle. ``kernel_signatures.json`` says with which arguments each kernel is called, in the order of a run; it is
+written by ``python -m heldby.warming CORE...`` and a test compares it with a run. Where it is out of date, the
+first run takes longer and nothing else changes.
 """
 
 from __future__ import annotations
 
-import platform
+import contextlib
+import json
+import os
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from importlib import import_module, resources
+from pathlib import Path
+from typing import Any, Final
 
-import numpy as np
-
-from heldby.binary.code_references import code_functions, scan_code
-from heldby.errors import Unsupported
-from heldby.graph.csr import from_edges
-from heldby.graph.deferral import defer_ways
-from heldby.graph.dominators import direct_edges, dominators, first_referrers, tops
-from heldby.graph.merged import merged
-from heldby.graph.owners import owners
-from heldby.graph.predecessors import predecessors
+_FILE: Final = "kernel_signatures.json"
 
 
 def start_warming() -> subprocess.Popen[bytes]:
-    """Start the second process; it ends by itself, or with the first at the latest."""
+    """Start the second process; it ends by itself, and the caller ends it when the work is done."""
     return subprocess.Popen(
         [sys.executable, "-m", "heldby.warming"],
         stdin=subprocess.DEVNULL,
@@ -35,23 +33,91 @@ def start_warming() -> subprocess.Popen[bytes]:
 
 
 def compile_ahead() -> None:
-    """Call the kernels that need no heap, largest first."""
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "")
-    functions = code_functions([("main.main", 4096), ("runtime.newobject", 4128)])
-    with suppress(Unsupported):
-        scan_code(np.full(64, 0x90, np.uint8), 4096, machine, (8192, 12288), functions)
-    # 0 -> {1, 2}, both -> 3 -> 4: a vertex that two ways share, one with a direct edge, one without.
-    sources = np.array([0, 0, 1, 2, 3, 1], np.uint32)
-    targets = np.array([1, 2, 3, 3, 4, 4], np.uint32)
-    graph, _ = from_edges(5, sources, targets)
-    defer_ways(graph, np.array([1], np.uint32), np.zeros(5, np.uint8))
-    tree = dominators(graph)
-    via, _ = first_referrers(graph, tree, direct_edges(graph, tree))
-    top = tops(tree)
-    owners(graph, tree, top, np.arange(tree.reached_count, dtype=np.uint32))
-    merged(tree, np.ones(tree.reached_count, np.uint64), np.ones(5, np.int64), via=via)
-    predecessors(graph, tree, np.array([4], np.uint32))
+    """Compile the kernels of the list from its end; what cannot be compiled is left to the run."""
+    listed = json.loads(resources.files("heldby").joinpath(_FILE).read_text("utf-8"))
+    for entry in reversed(listed):
+        with contextlib.suppress(Exception):  # another Numba, a kernel that was renamed
+            kernel = getattr(import_module(entry["module"]), entry["kernel"])
+            kernel.compile(tuple(_decoded(argument) for argument in entry["arguments"]))
+
+
+def record(paths: list[str]) -> list[dict[str, Any]]:
+    """Analyse cores and return the kernels that were compiled, in order; needs an empty cache."""
+    import heldby
+    from heldby.analysis import answer_of
+
+    listed: dict[str, dict[str, Any]] = {}
+    with _watched(listed):
+        for path in paths:
+            answer_of(heldby.open(path))
+    return list(listed.values())
+
+
+@contextlib.contextmanager
+def _watched(listed: dict[str, dict[str, Any]]) -> Iterator[None]:
+    from numba.core import event
+
+    depth = 0
+
+    class Listener(event.Listener):  # type: ignore[misc]
+        def on_start(self, event: Any) -> None:
+            nonlocal depth
+            function = event.data["dispatcher"].py_func
+            if depth == 0:  # kernels that are compiled into others have no cache of their own
+                arguments = [_encoded(argument) for argument in event.data["args"]]
+                entry = {"module": function.__module__, "kernel": function.__name__, "arguments": arguments}
+                listed.setdefault(json.dumps(entry), entry)
+            depth += 1
+
+        def on_end(self, event: Any) -> None:  # noqa: ARG002
+            nonlocal depth
+            depth -= 1
+
+    with event.install_listener("numba:compile", Listener()):
+        yield
+
+
+def _encoded(argument: Any) -> Any:
+    """Return a Numba type as plain JSON: a scalar's name, an array's facts, or a named tuple's fields."""
+    from numba import types
+
+    if isinstance(argument, types.Array):
+        return [str(argument.dtype), argument.ndim, argument.layout, argument.mutable]
+    if isinstance(argument, types.BaseNamedTuple):
+        source = argument.instance_class
+        fields = [_encoded(field) for field in argument]
+        return {"tuple": [source.__module__, source.__name__], "fields": fields}
+    return str(argument)
+
+
+def _decoded(encoded: Any) -> Any:
+    """Return the Numba type of what `_encoded` wrote."""
+    from numba import types
+
+    if isinstance(encoded, list):
+        dtype, dimensions, layout, mutable = encoded
+        return types.Array(getattr(types, dtype), dimensions, layout, readonly=not mutable)
+    if isinstance(encoded, dict):
+        module, name = encoded["tuple"]
+        source = getattr(import_module(module), name)
+        fields = [_decoded(field) for field in encoded["fields"]]
+        if len({str(field) for field in fields}) == 1:
+            return types.NamedUniTuple(fields[0], len(fields), source)
+        return types.NamedTuple(fields, source)
+    return getattr(types, "boolean" if encoded == "bool" else encoded)
+
+
+def main(paths: list[str]) -> None:
+    """Compile ahead; with paths of cores, write the list anew instead."""
+    if not paths:
+        # The first process is waited for; this one is not.
+        with contextlib.suppress(OSError):
+            os.nice(2)
+        compile_ahead()
+        return
+    lines = ",\n".join(json.dumps(entry) for entry in record(paths))
+    (Path(__file__).parent / _FILE).write_text(f"[\n{lines}\n]\n")
 
 
 if __name__ == "__main__":
-    compile_ahead()
+    main(sys.argv[1:])
