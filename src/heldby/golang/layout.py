@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from heldby.errors import Unsupported
 
-KNOWN_RELEASES: Final = ("1.27", "1.26", "1.25", "1.24", "1.23", "1.22", "1.21")
+KNOWN_RELEASES: Final = ("1.27", "1.26", "1.25", "1.24")
 # Named scalar types of the runtime that are narrower than a word.
 _SIZES: Final = {
     "spanclass": 1,

@@ -12,7 +12,7 @@ from typing import Final
 
 from heldby.binary.build_info import BuildInfo, read_build_info
 from heldby.binary.executable import Executable, open_executable, parse_executable
-from heldby.errors import FormatError, NoExecutable, NotGoProcess, WrongExecutable
+from heldby.errors import FormatError, NoExecutable, NotGoProcess, Unsupported, WrongExecutable
 from heldby.golang.module import AddressRange
 from heldby.golang.runtime import Runtime, find_runtime
 from heldby.memory.core_file import CoreFile
@@ -63,6 +63,12 @@ def assemble_process(core: CoreFile, *, exe: Path | None = None) -> Process:
         WrongExecutable: the program is another build.
         NotGoProcess, Unsupported, CheckFailed, NotCaptured: see `find_runtime`.
     """
+    if core.machine != "amd64":
+        raise Unsupported(
+            f"{core.path} comes from an {core.machine} machine, which is not read yet",
+            cause="stacks and layouts of other processors are not tested, and a wrong answer is worse than none",
+            next_step="capture the service on amd64",
+        )
     executable, explicit = _find_executable(core, exe)
     if executable.machine != core.machine:
         raise WrongExecutable(

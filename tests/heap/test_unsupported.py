@@ -1,0 +1,47 @@
+"""What is not read yet is refused: a wrong number would be worse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from heldby.errors import Unsupported
+from heldby.golang.layout import KNOWN_RELEASES, table_layout
+from heldby.heap import load_heap
+from heldby.memory.core_file import CoreFile
+from heldby.memory.image import Image
+
+
+def test_core_of_an_arm64_machine_is_refused() -> None:
+    core = CoreFile(
+        path=Path("core.arm64"),
+        machine="arm64",
+        image=Image((np.zeros(0, np.uint8),), ()),
+        threads=(),
+        auxv={},
+        mapped_files=(),
+        note=None,
+        executable=None,
+    )
+
+    with pytest.raises(Unsupported, match="comes from an arm64 machine"):
+        load_heap(core)
+
+
+@pytest.mark.parametrize("version", ["go1.23.12", "go1.21.0", "go1.28.1", "devel +1234"])
+def test_release_without_a_layout_is_refused_and_the_known_ones_are_named(version: str) -> None:
+    with pytest.raises(Unsupported) as refused:
+        table_layout(version, "amd64")
+
+    assert version in refused.value.message
+    assert refused.value.cause == "this heldby knows Go 1.24 to 1.27"
+
+
+@pytest.mark.parametrize("release", KNOWN_RELEASES)
+def test_each_known_release_has_a_table_of_its_own(release: str) -> None:
+    layout = table_layout(f"go{release}.1", "amd64")
+
+    assert layout.release.startswith(release)
+    assert layout.size("runtime.mspan") == 160
