@@ -204,7 +204,7 @@ def test_a_release_of_the_future_is_refused_with_those_that_are_known(cores: Cor
     said = error(4, path)
 
     assert future in said
-    assert "knows Go 1.21 to 1.27" in said
+    assert "knows Go 1.24 to 1.27" in said
 
 
 def test_a_program_without_a_readable_release_is_known_by_its_memory(cores: Cores, tmp_path: Path) -> None:
