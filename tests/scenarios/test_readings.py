@@ -20,6 +20,10 @@ MOVING = "spinning"
 #: closures of its walk and the dead entries that it unlinks were marked and are garbage when it is done.
 CLEANED = ("goroutines", "handles")
 QUIET = tuple(name for name in NAMES if name != MOVING)
+#: What the runtime takes and gives back for itself between a collection and our look, now and then, on a loaded
+#: machine: records of waiting goroutines (runtime/proc.go, acquireSudog) and a P's heap of timers as it grows.
+#: No more than two of them, and never an object of the program's.
+RUNTIMES_OWN = ("runtime.sudog", "[]runtime.timerWhen", "runtime.timerWhen")
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -36,11 +40,15 @@ def test_allocated_slots_are_those_that_the_program_counts(name: str, mode: Mode
 def test_reachable_objects_are_those_that_the_collector_marked(name: str, mode: Mode, go: Toolchain) -> None:
     reading = read(name, go, mode)
 
+    unreached = [found for found in reading.unreached if found[1] not in RUNTIMES_OWN]
+    unmarked = [found for found in reading.unmarked if found[1] not in RUNTIMES_OWN]
     if go.minor == "1.24" and name in CLEANED:
-        assert len(reading.unreached) <= 12
+        assert len(unreached) <= 12
     else:
-        assert reading.unreached == ()
-    assert reading.unmarked == ()
+        assert unreached == []
+        assert len(reading.unreached) <= 2
+    assert unmarked == []
+    assert len(reading.unmarked) <= 2
 
 
 @pytest.mark.parametrize("mode", MODES)
