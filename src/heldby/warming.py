@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -110,9 +109,6 @@ def _decoded(encoded: Any) -> Any:
 def main(paths: list[str]) -> None:
     """Compile ahead; with paths of cores, write the list anew instead."""
     if not paths:
-        # The first process is waited for; this one is not.
-        with contextlib.suppress(OSError):
-            os.nice(2)
         compile_ahead()
         return
     lines = ",\n".join(json.dumps(entry) for entry in record(paths))
