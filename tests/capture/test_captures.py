@@ -414,15 +414,24 @@ def test_a_capture_from_another_thread_works(service: Service) -> None:
 
 
 def test_a_core_in_memory_goes_when_it_is_not_used_any_more(service: Service) -> None:
-    before = files_in(Path("/proc/self/fd"))
+    gc.collect()
+    before = captures_in_memory()
 
     core = capture_process(service.pid, None).core
     entry = core.image.read(core.auxv[9], 4)
+    during = captures_in_memory()
     del core
     gc.collect()
 
     assert len(entry) == 4
-    assert files_in(Path("/proc/self/fd")) == before
+    assert during == before + 1
+    assert captures_in_memory() == before
+
+
+def captures_in_memory() -> int:
+    """Count the unnamed files in memory that this process holds open."""
+    links = [str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    return sum("memfd:" in link for link in links)
 
 
 @as_root
