@@ -156,11 +156,6 @@ class DwarfEntries:
             names.append(info[position:end].decode("utf-8", "replace") if end >= 0 else self.row_name(row))
         return names
 
-    def row_at(self, offset: int) -> int:
-        """Return the row of the top entry at `offset`, or -1."""
-        row = int(np.searchsorted(self.table[:, 0], offset))
-        return row if row < len(self.table) and self.table[row, 0] == offset else -1
-
     def entry(self, offset: int) -> Entry | None:
         """Return the entry at `offset`; None at the end of a list of children, or where there is none."""
         unit = self.units.of(offset)

@@ -7,7 +7,7 @@ starts with the address of that header and of the name table behind it, so sixte
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,11 +39,6 @@ class ModuleHead:
     def writable_range(self) -> AddressRange:
         """``[noptrdata, end)``: all variables of the module."""
         return int(self.words[24]), int(self.words[34])
-
-    @property
-    def text_range(self) -> AddressRange:
-        """``[text, etext)``: all functions of the module."""
-        return int(self.words[_TEXT]), int(self.words[_ETEXT])
 
 
 class Module:
@@ -95,6 +90,14 @@ class Module:
             return np.zeros(0, np.bool_)
         bits = np.unpackbits(image.read_array(pointer, (count + 7) // 8), bitorder="little")
         return bits[:count].astype(np.bool_)
+
+
+def lie_in(addrs: NDArray[np.uint64], ranges: Iterable[AddressRange]) -> NDArray[np.bool_]:
+    """Tell which addresses lie in one of the ranges, ``bool[n]``."""
+    inside = np.zeros(addrs.size, np.bool_)
+    for low, high in ranges:
+        inside |= (addrs >= low) & (addrs < high)
+    return inside
 
 
 def find_module_heads(image: Image, ranges: Sequence[AddressRange]) -> list[ModuleHead]:

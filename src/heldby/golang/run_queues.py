@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.errors import NotCaptured
+from heldby.golang.module import lie_in
 from heldby.golang.objects import ObjectTable
 from heldby.golang.runtime import Runtime
 
@@ -52,7 +53,7 @@ def queued_finalizers(runtime: Runtime, objects: ObjectTable) -> U64:
         rows = entries.reshape(-1, _FINALIZER_WORDS)
         rows = rows[rows[:, 0] != 0]  # the one that runs was cleared
         # Cleanups of Go 1.24 are finalizers without object and types.
-        known = (rows[:, 1] == 0) | (_within(rows[:, 3], types) & _within(rows[:, 4], types))
+        known = (rows[:, 1] == 0) | (lie_in(rows[:, 3], types) & lie_in(rows[:, 4], types))
         known &= rows[:, 2] < _MAX_RESULT_BYTES
         return bool(known.all()) and _are_closures(runtime, rows[:, 0])
 
@@ -149,11 +150,4 @@ def _are_closures(runtime: Runtime, addrs: U64) -> bool:
         codes = np.array([runtime.image.u64(addr) for addr in addrs.tolist()], np.uint64)
     except NotCaptured:
         return False
-    return bool(_within(codes, [module.range("text", "etext") for module in runtime.modules]).all())
-
-
-def _within(values: U64, ranges: list[tuple[int, int]]) -> NDArray[np.bool_]:
-    inside = np.zeros(values.size, np.bool_)
-    for low, high in ranges:
-        inside |= (values >= low) & (values < high)
-    return inside
+    return bool(lie_in(codes, [module.range("text", "etext") for module in runtime.modules]).all())

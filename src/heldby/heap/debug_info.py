@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from heldby.binary.dwarf import Dwarf
+from heldby.binary.dwarf import Dwarf, read_dwarf
 from heldby.errors import HeldbyError
 from heldby.golang.dwarf_import import DwarfImport
 from heldby.golang.types import Field, TypeTable
@@ -83,11 +83,11 @@ class DebugInfo:
 
 def read_debug_info(process: Process, types: TypeTable, caveats: list[str]) -> DebugInfo | None:
     """Return the debug information, or None where there is none or it cannot be read (then with a caveat)."""
-    if not process.executable.has_dwarf:
-        return None
     try:
-        dwarf = Dwarf(process.executable)
+        dwarf = read_dwarf(process.executable)
     except HeldbyError as error:
         caveats.append(f"the debug information cannot be read: {error.message}")
+        return None
+    if dwarf is None:
         return None
     return DebugInfo(dwarf, types, process.runtime.modules[0].word("types"), process.load_bias)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from heldby.golang.module import lie_in
 from heldby.golang.objects import ObjectTable
 from heldby.golang.runtime import Runtime
 from heldby.golang.variables import Variables
@@ -42,11 +43,12 @@ def scanned_words(runtime: Runtime) -> tuple[U64, U64, int]:
 
 def is_static(runtime: Runtime, values: U64) -> NDArray[np.bool_]:
     """Tell which addresses lie among the variables of a module."""
-    inside = np.zeros(values.size, np.bool_)
-    for module in runtime.modules:
-        low, high = module.range("noptrdata", "end")
-        inside |= (values >= low) & (values < high)
-    return inside
+    return lie_in(values, (module.range("noptrdata", "end") for module in runtime.modules))
+
+
+def _is_scanned(runtime: Runtime, addrs: U64) -> NDArray[np.bool_]:
+    """Tell which addresses lie in the sections whose pointers the collector follows."""
+    return lie_in(addrs, (module.range(*section) for module in runtime.modules for section in _SECTIONS))
 
 
 def symbol_variables(process: Process) -> Variables:
@@ -54,10 +56,7 @@ def symbol_variables(process: Process) -> Variables:
     table = process.executable.symbols
     rows = table.objects()
     start = table.addresses[rows] + np.uint64(process.load_bias)
-    wanted = np.zeros(rows.size, np.bool_)
-    for module in process.runtime.modules:
-        for low, high in (module.range("data", "edata"), module.range("bss", "ebss")):
-            wanted |= (start >= low) & (start < high)
+    wanted = _is_scanned(process.runtime, start)
     rows, start = rows[wanted], start[wanted]
     # Of several symbols at one address (section marks like runtime.bss) the largest names the variable.
     size = np.maximum(table.sizes[rows], np.uint64(1))
@@ -72,11 +71,7 @@ def debug_variables(process: Process, debug: DebugInfo) -> Variables:
     """Return the package-level variables that the debug information names, with their types."""
     table = debug.dwarf.globals
     start = table.addresses + np.uint64(process.load_bias)
-    wanted = np.zeros(start.size, np.bool_)
-    for module in process.runtime.modules:
-        for low, high in (module.range("data", "edata"), module.range("bss", "ebss")):
-            wanted |= (start >= low) & (start < high)
-    keep = np.flatnonzero(wanted)
+    keep = np.flatnonzero(_is_scanned(process.runtime, start))
     keep = keep[np.append(start[keep][1:] != start[keep][:-1], True)] if keep.size else keep
     names = [table.name(int(row)) for row in keep]
     types = np.array([debug.global_type(int(row)) for row in keep], np.uint32)

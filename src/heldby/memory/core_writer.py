@@ -55,11 +55,6 @@ class CoreWriter:
         self._loads: list[_Load] = []
         self.page_bytes = 0
 
-    @property
-    def segment_count(self) -> int:
-        """The number of segments so far."""
-        return len(self._loads)
-
     def append(self, addr: int, data: memoryview, flags: int, *, gap_bytes: int = 0) -> None:
         """Store whole pages for the address `addr`.
 

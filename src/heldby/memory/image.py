@@ -166,10 +166,6 @@ class Image:
         """Return one byte. Raises `NotCaptured`."""
         return int(self.read_array(addr, 1)[0])
 
-    def u16(self, addr: int) -> int:
-        """Return a 16-bit unsigned integer. Raises `NotCaptured`."""
-        return int.from_bytes(self.read(addr, 2), "little")
-
     def u32(self, addr: int) -> int:
         """Return a 32-bit unsigned integer. Raises `NotCaptured`."""
         return int.from_bytes(self.read(addr, 4), "little")
