@@ -36,14 +36,19 @@ def holder_rows(tree: HolderTree) -> tuple[list[Row], Row]:
 
     Together they make the live bytes, exactly.
     """
+    return rows_of(tree, divided(tree))
+
+
+def divided(tree: HolderTree) -> list[Row]:
+    """Return the paths that live bytes are charged to, each with what lies there and below no other of them.
+
+    Some are too small for a row of the answer. What lies below none of them belongs to no row either.
+    """
     paths = tree.paths
     offsets, children = paths.children()
-    live = int(paths.retained[0])
-    smallest = max(1, int(live * _SMALLEST_SHARE))
-    rows: list[Row] = []
+    smallest = _smallest(tree)
+    parts: list[Row] = []
     pending = [int(child) for child in children[offsets[0] : offsets[1]]]
-    rest_bytes = live
-    rest_objects = tree.objects_retained(0)
     while pending:
         path = pending.pop()
         total = int(paths.retained[path])
@@ -56,12 +61,21 @@ def holder_rows(tree: HolderTree) -> tuple[list[Row], Row]:
         pending.extend(taken)
         own = total - sum(int(paths.retained[child]) for child in taken)
         own_objects = tree.objects_retained(path) - sum(tree.objects_retained(child) for child in taken)
-        if own >= smallest:
-            rows.append(Row(path, own, own_objects))
-            rest_bytes -= own
-            rest_objects -= own_objects
-    rows.sort(key=lambda row: (-row.bytes, row.path))
+        parts.append(Row(path, own, own_objects))
+    return parts
+
+
+def rows_of(tree: HolderTree, parts: list[Row]) -> tuple[list[Row], Row]:
+    """Return the rows among the parts that `divided` returned, as `holder_rows` does."""
+    smallest = _smallest(tree)
+    rows = sorted((part for part in parts if part.bytes >= smallest), key=lambda row: (-row.bytes, row.path))
+    rest_bytes = int(tree.paths.retained[0]) - sum(row.bytes for row in rows)
+    rest_objects = tree.objects_retained(0) - sum(row.objects for row in rows)
     return rows, Row(0, rest_bytes, rest_objects)
+
+
+def _smallest(tree: HolderTree) -> int:
+    return max(1, int(int(tree.paths.retained[0]) * _SMALLEST_SHARE))
 
 
 def _should_split(tree: HolderTree, path: int, large: list[int]) -> bool:
