@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
+_SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*(?:B|([KMGTP])(?:iB)?)?", re.IGNORECASE)
 _IEC = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -40,3 +44,12 @@ def format_seconds(seconds: float) -> str:
     if seconds < 172_800:
         return f"{seconds / 3600:.0f} h"
     return f"{seconds / 86_400:.0f} d"
+
+
+def parse_bytes(text: str) -> int | None:
+    """Return the bytes that ``4096``, ``10KiB``, ``10k`` or ``1.5 GiB`` stand for; None for anything else."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        return None
+    power = "KMGTP".index(match[2].upper()) + 1 if match[2] else 0
+    return int(float(match[1]) * 1024**power) if "." in match[1] else int(match[1]) * 1024**power

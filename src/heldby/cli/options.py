@@ -9,10 +9,19 @@ from typing import Any, Final, TypeVar
 import click
 
 from heldby.cli.run import Run
+from heldby.units import parse_bytes
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
+
+
+def byte_count(text: str) -> int:
+    """Return a number of bytes as people write it, ``4096`` or ``1.5GiB``; for click's ``type``."""
+    found = parse_bytes(text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is no number of bytes; write 4096, 10KiB or 1.5GiB")
+    return found
 
 
 def _set(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:

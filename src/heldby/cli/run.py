@@ -92,6 +92,17 @@ def write_file(path: Path, data: bytes, *, force: bool) -> None:
     """Write `data` to `path`, whole or not at all; an existing file only with `force`.
 
     Raises:
+        UsageError, NoSpace, FormatError: as for `replacing`.
+    """
+    with replacing(path, force=force) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: Path, *, force: bool) -> Iterator[Path]:
+    """Give a file to write (mode 0600) that takes the place of `path` when the block ends well.
+
+    Raises:
         UsageError: the file exists.
         NoSpace: the disk is full.
         FormatError: the folder cannot be written to.
@@ -100,16 +111,18 @@ def write_file(path: Path, data: bytes, *, force: bool) -> None:
     temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+        os.close(descriptor)
+        yield Path(temporary)
         Path(temporary).replace(path)
+        temporary = None
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         kind = NoSpace if error.errno in (28, 122) else FormatError  # ENOSPC, EDQUOT
         raise kind(
             f"cannot write {path}: {error.strerror}", next_step="choose another place for the output"
         ) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:

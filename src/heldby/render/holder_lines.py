@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from heldby.analysis.answer import Answer, Frame, Holder, Site
-from heldby.render.plain_text import printable, shorten
+from heldby.render.plain_text import printable, shared_room, shorten
 from heldby.render.waterfall import percent, shortened
 from heldby.units import format_bytes, format_count
 
@@ -103,7 +103,7 @@ def _listing(word: str, names: tuple[str, ...], room: int) -> str:
     room -= cell_len(word) + 1
     for count in range(len(texts), 0, -1):
         left = room - len(_and_more(len(texts) - count)) - 2 * (count - 1)
-        widths = _shared_room([cell_len(text) for text in texts[:count]], left)
+        widths = shared_room([cell_len(text) for text in texts[:count]], left)
         whole = sum(map(cell_len, texts[:count])) <= left
         if (
             whole
@@ -119,16 +119,6 @@ def _listing(word: str, names: tuple[str, ...], room: int) -> str:
             shown = [shorten(text, width) for text, width in zip(texts, widths, strict=False)]
             return f"{word} {', '.join(shown)}{_and_more(len(texts) - count)}"
     return word
-
-
-def _shared_room(widths: list[int], room: int) -> list[int]:
-    """Return how wide each may be: short ones leave what they do not need to the long ones."""
-    out = list(widths)
-    remaining = room
-    for number, index in enumerate(sorted(range(len(widths)), key=widths.__getitem__)):
-        out[index] = min(widths[index], max(remaining // (len(widths) - number), 1))
-        remaining -= out[index]
-    return out
 
 
 def _and_more(count: int) -> str:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from heldby.analysis.answer import SCHEMA, Answer
-
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+from heldby.render.plain_text import well_formed
 
 
 def to_json(answer: Answer, *, limit: int | None = None) -> str:
@@ -40,7 +38,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str):
-        return _SURROGATE.sub(_visible, value)
+        return well_formed(value)
     if is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
@@ -50,8 +48,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "item"):  # a NumPy scalar
         return _plain(value.item())
     raise TypeError(f"{type(value).__name__} has no place in the JSON of schema {SCHEMA}")
-
-
-def _visible(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"

@@ -6,6 +6,7 @@ characters, ANSI escapes, and direction marks that swap what the eye reads; none
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from rich.cells import cell_len
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _LONGEST: Final = 20_000
 """Characters that are looked at, at most; a generic type's name can be megabytes."""
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _ASCII: Final = str.maketrans({"█": "#", "▌": "-", "…": "~", "·": "|", "→": ">", "×": "x"})
 
 
@@ -40,6 +42,11 @@ def _escape(code: int) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
+def well_formed(text: str) -> str:
+    r"""Return `text` with each byte that was no UTF-8 written as ``\xNN``, so that it can be encoded."""
+    return _SURROGATE.sub(lambda match: _escape(ord(match.group())), text)
+
+
 def shorten(text: str, width: int) -> str:
     """Return `text` in at most `width` terminal cells, cut in the middle: both ends carry the meaning."""
     text = printable(text)
@@ -51,6 +58,16 @@ def shorten(text: str, width: int) -> str:
     head = _take(text, width - 1 - tail_width)
     tail = _take(text[::-1], tail_width)[::-1]
     return f"{head}…{tail}"
+
+
+def shared_room(widths: list[int], room: int) -> list[int]:
+    """Return how wide each may be: short ones leave what they do not need to the long ones."""
+    out = list(widths)
+    remaining = room
+    for number, index in enumerate(sorted(range(len(widths)), key=widths.__getitem__)):
+        out[index] = min(widths[index], max(remaining // (len(widths) - number), 1))
+        remaining -= out[index]
+    return out
 
 
 def print_text(console: Console, text: Text) -> None:

@@ -1,0 +1,174 @@
+"""What commands that print a table have in common: where it goes, in which format, and which rows."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from heldby.cli import options
+from heldby.cli.run import Run, output_console, refuse_existing, replacing, write_file
+from heldby.errors import UsageError
+
+if TYPE_CHECKING:
+    from heldby.analysis.table import Table
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+FORMATS: Final = ("text", "json", "csv", "parquet")
+ROWS_ON_A_SCREEN: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a table goes.
+
+    Attributes:
+        format: one of `FORMATS`.
+        path: the file, None for stdout.
+        force: replace the file.
+        limit: rows at most, None where the user did not say.
+    """
+
+    format: str
+    path: Path | None
+    force: bool
+    limit: int | None
+
+    @property
+    def rows(self) -> int | None:
+        """Rows to show: what the user said, else a screenful of text and all of any other format."""
+        return ROWS_ON_A_SCREEN if self.limit is None and self.format == "text" else self.limit
+
+    def check(self) -> None:
+        """Raise `UsageError` before the work when the output cannot go there."""
+        if self.path is not None:
+            refuse_existing(self.path, force=self.force)
+        elif self.format == "parquet":
+            raise UsageError("parquet is a file format", next_step="name the file with -o FILE")
+
+    def write(self, run: Run, table: Table) -> None:
+        """Print or write `table`."""
+        from heldby.render.table_output import print_table, table_to_csv, table_to_json, write_parquet
+
+        shown = table.head(self.rows)
+        if self.path is not None and self.format == "parquet":
+            with replacing(self.path, force=self.force) as temporary:
+                write_parquet(shown, temporary)
+            return
+        if self.format == "text":
+            file = None if self.path is None else io.StringIO()
+            print_table(output_console(file), shown, all_notes=run.verbose)
+            text = file.getvalue() if file is not None else ""
+        else:
+            text = table_to_json(shown) if self.format == "json" else table_to_csv(shown)
+            if self.path is None:
+                click.echo(text, nl=False)
+        if self.path is not None:
+            write_file(self.path, text.encode(), force=self.force)
+
+
+def table_output(function: _F) -> _F:
+    """Add ``--format``, ``--limit``, ``-o`` and ``--force``; the command takes them as ``output``."""
+
+    @functools.wraps(function)
+    def command(
+        *args: Any,
+        output_format: str,
+        output_path: Path | None,
+        force: bool,
+        limit: int | None,
+        **kwargs: Any,
+    ) -> Any:
+        output = Output(output_format, output_path, force, limit)
+        output.check()
+        return function(*args, output=output, **kwargs)
+
+    with_options: Any = options.force(command)
+    with_options = click.option(
+        "-o",
+        "--output",
+        "output_path",
+        type=options.FILE,
+        metavar="FILE",
+        help="Write to FILE instead of stdout.",
+    )(with_options)
+    with_options = click.option(
+        "--limit",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help=f"Rows to give; {ROWS_ON_A_SCREEN} as text and all otherwise if not given.",
+    )(with_options)
+    return click.option(  # type: ignore[no-any-return]
+        "--format",
+        "output_format",
+        type=click.Choice(FORMATS),
+        default="text",
+        show_default=True,
+        help="A table for people, or exact numbers.",
+    )(with_options)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which objects count; None for all.
+
+    Attributes:
+        package: pattern of import paths.
+        type: pattern of type names.
+        holder: pattern of holder paths.
+        min_size: least bytes.
+    """
+
+    package: str | None = None
+    type: str | None = None
+    holder: str | None = None
+    min_size: int | None = None
+
+
+_FILTERS: Final[dict[str, Callable[[Any], Any]]] = {
+    "package": click.option(
+        "--package",
+        metavar="PATTERN",
+        help="Only types of this package; ... stands for any text: encoding/...",
+    ),
+    "type": click.option(
+        "--type",
+        "type_pattern",
+        metavar="PATTERN",
+        help="Only this type: main.Entry, map[string]...",
+    ),
+    "holder": click.option(
+        "--holder",
+        metavar="PATTERN",
+        help="Only what this path holds, and all below it: main.manager.paths",
+    ),
+    "min_size": click.option(
+        "--min-size",
+        type=options.byte_count,
+        metavar="BYTES",
+        help="Only rows of at least so many bytes: 4096, 10KiB, 1.5GiB.",
+    ),
+}
+
+
+def filters(*names: str) -> Callable[[_F], _F]:
+    """Add the options of `names` (``package``, ``type``, ``holder``, ``min_size``), taken as ``filters``."""
+
+    def decorate(function: _F) -> _F:
+        @functools.wraps(function)
+        def command(*args: Any, **kwargs: Any) -> Any:
+            given = {name: kwargs.pop("type_pattern" if name == "type" else name, None) for name in names}
+            return function(*args, filters=Filters(**given), **kwargs)
+
+        with_options: Any = command
+        for name in reversed(names):
+            with_options = _FILTERS[name](with_options)
+        return with_options  # type: ignore[no-any-return]
+
+    return decorate

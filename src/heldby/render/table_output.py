@@ -1,0 +1,215 @@
+r"""A `Table` as text for people, as JSON, as CSV, and as Parquet.
+
+Text has units as on the first screen; the other three have exact numbers, bytes and seconds, and nothing (null,
+an empty cell) where a value is unknown. In text and CSV whatever does not print is an escape; JSON is ASCII;
+Parquet keeps texts as they are, but for bytes that are no UTF-8 (``\xNN``).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from heldby.analysis.answer import SCHEMA
+from heldby.analysis.table import Column, Kind, Table, Value
+from heldby.errors import FormatError, NoSpace
+from heldby.render.plain_text import print_text, printable, shared_room, shorten, well_formed
+from heldby.render.waterfall import percent
+from heldby.units import format_bytes, format_count, format_seconds
+
+_GAP: Final = "  "
+_NOTES_SHOWN: Final = 3
+_NARROWEST: Final = 60
+_SHORTEST_TEXT: Final = 12
+_LEFT: Final = (Kind.TEXT, Kind.FLAG)
+_SHOWN: Final[dict[Kind, Callable[[Any], str]]] = {
+    Kind.BYTES: format_bytes,
+    Kind.COUNT: format_count,
+    Kind.SHARE: percent,
+    Kind.SECONDS: format_seconds,
+    Kind.ADDRESS: hex,
+    Kind.NUMBER: str,
+    Kind.FLAG: lambda value: "yes" if value else "no",
+}
+_SQL_TYPES: Final = {
+    Kind.BYTES: "BIGINT",
+    Kind.COUNT: "BIGINT",
+    Kind.NUMBER: "BIGINT",
+    Kind.SHARE: "DOUBLE",
+    Kind.SECONDS: "DOUBLE",
+    Kind.ADDRESS: "UBIGINT",
+    Kind.FLAG: "BOOLEAN",
+    Kind.TEXT: "VARCHAR",
+}
+# A spreadsheet takes a cell that begins so for a formula and runs it (OWASP, "CSV Injection").
+_FORMULA: Final = re.compile(r"[=@+-](?!0x[0-9a-f]+$)")
+
+
+def print_table(console: Console, table: Table, *, all_notes: bool = False) -> None:
+    """Print `table` as wide as `console` is."""
+    print_text(console, table_text(table, width=console.width, all_notes=all_notes))
+
+
+def table_text(table: Table, *, width: int = 80, all_notes: bool = False) -> Text:
+    """Return title, heading, rows and notes in lines of at most `width` cells, if need be by cutting texts."""
+    width = max(width, _NARROWEST)
+    columns = [column for column in table.columns if column.name != table.outline]
+    cells = [[_cell(column.kind, value) for value in column.to_list()] for column in columns]
+    if table.outline is not None:
+        _indent(columns, cells, table[table.outline])
+    lines = []
+    if table.title:
+        lines += [Text(shorten(table.title, width), style="bold"), Text()]
+    lines += _grid(columns, cells, width) if len(table) else [Text("nothing found", style="dim")]
+    hidden = table.row_count - len(table)
+    if hidden:
+        rows = "1 more row" if hidden == 1 else f"{hidden:,} more rows"
+        lines.append(Text(f"{rows} (--limit {table.row_count})", style="dim"))
+    notes = table.notes if all_notes else table.notes[:_NOTES_SHOWN]
+    if notes:
+        lines.append(Text())
+    lines += [Text(f"note: {shorten(note, width - 6)}", style="yellow") for note in notes]
+    if len(notes) < len(table.notes):
+        lines.append(Text(f"note: {len(table.notes) - len(notes)} more with -v or --format json", "yellow"))
+    for line in lines:
+        line.rstrip()
+    return Text("\n").join(lines)
+
+
+def _cell(kind: Kind, value: Value) -> str:
+    """Return a value as people read it."""
+    if value is None:
+        return "unknown" if kind is not Kind.TEXT else ""
+    return printable(value) if isinstance(value, str) else _SHOWN[kind](value)
+
+
+def _indent(columns: list[Column], cells: list[list[str]], depth: Column) -> None:
+    first = next((at for at, column in enumerate(columns) if column.kind is Kind.TEXT), None)
+    if first is not None:
+        levels = depth.values.tolist()
+        cells[first] = ["  " * level + text for level, text in zip(levels, cells[first], strict=True)]
+
+
+def _grid(columns: list[Column], cells: list[list[str]], width: int) -> list[Text]:
+    headings = [column.name.replace("_", " ") for column in columns]
+    widths = [
+        max(cell_len(text) for text in (heading, *column))
+        for heading, column in zip(headings, cells, strict=True)
+    ]
+    texts = [at for at, column in enumerate(columns) if column.kind is Kind.TEXT]
+    room = width - len(_GAP) * (len(columns) - 1) - sum(widths) + sum(widths[at] for at in texts)
+    room = max(room, _SHORTEST_TEXT * len(texts))
+    for at, given in zip(texts, shared_room([widths[at] for at in texts], room), strict=True):
+        widths[at] = given
+    lines = [_line(columns, headings, widths, style="bold")]
+    lines += [_line(columns, list(row), widths) for row in zip(*cells, strict=True)]
+    return lines
+
+
+def _line(columns: list[Column], cells: list[str], widths: list[int], style: str = "") -> Text:
+    parts = []
+    for column, text, width in zip(columns, cells, widths, strict=True):
+        shown = shorten(text, width)
+        padding = " " * (width - cell_len(shown))
+        parts.append(shown + padding if column.kind in _LEFT else padding + shown)
+    return Text(_GAP.join(parts), style=style)
+
+
+def table_to_json(table: Table) -> str:
+    """Return one JSON object with a line break at its end; addresses are texts, ``0xc000010000``."""
+    names = [column.name for column in table.columns]
+    values = [[_json_value(column.kind, value) for value in column.to_list()] for column in table.columns]
+    document = {
+        "schema": SCHEMA,
+        "table": table.name,
+        "title": well_formed(table.title),
+        "columns": [{"name": column.name, "kind": str(column.kind)} for column in table.columns],
+        "rows": [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)],
+        "total_rows": table.row_count,
+        "caveats": [well_formed(note) for note in table.notes],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _json_value(kind: Kind, value: Value) -> Value:
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return hex(int(value)) if kind is Kind.ADDRESS and value is not None else value
+
+
+def table_to_csv(table: Table) -> str:
+    """Return the rows below a line of names (RFC 4180); title and notes have no place in CSV.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe in front.
+    """
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow([column.name for column in table.columns])
+    cells = [[_csv_value(column.kind, value) for value in column.to_list()] for column in table.columns]
+    writer.writerows(zip(*cells, strict=True))
+    return file.getvalue()
+
+
+def _csv_value(kind: Kind, value: Value) -> Value:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        text = printable(value)
+        return f"'{text}" if _FORMULA.match(text) else text
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _json_value(kind, value)
+
+
+def write_parquet(table: Table, path: Path) -> None:
+    """Write the rows to `path`, which is replaced: bigint, double, ubigint for addresses, varchar.
+
+    DuckDB writes it, from NumPy arrays without a copy of the numbers.
+
+    Raises:
+        NoSpace, FormatError: the file cannot be written.
+    """
+    import duckdb
+
+    relation = {column.name: _duck_values(column) for column in table.columns}
+    typed = ", ".join(
+        f'"{column.name}"::{_SQL_TYPES[column.kind]} AS "{column.name}"' for column in table.columns
+    )
+    with duckdb.connect() as connection:
+        connection.execute("SET pandas_analyze_sample = 0")  # objects are texts, whatever the first ones are
+        connection.register("table_rows", relation)
+        try:
+            connection.execute(f"COPY (SELECT {typed} FROM table_rows) TO ? (FORMAT parquet)", [str(path)])  # noqa: S608
+        except duckdb.Error as error:
+            full = "No space left" in str(error)
+            raise (NoSpace if full else FormatError)(
+                "cannot write the parquet file",
+                cause=printable(str(error)),
+                next_step="choose another place for the output",
+            ) from error
+
+
+def _duck_values(column: Column) -> NDArray[Any]:
+    if column.kind is Kind.TEXT:
+        words = [None if word is None else well_formed(word) for word in column.words]
+        distinct = np.empty(len(words), object)
+        distinct[:] = words
+        texts: NDArray[Any] = distinct[column.values]
+        return texts
+    if column.unknown is None:
+        return column.values
+    return np.ma.MaskedArray(column.values, column.unknown)
