@@ -18,6 +18,7 @@ Method = Literal["auto", "fork", "stop"]
 Target = int | str | os.PathLike[str]
 
 _HIGHEST_PID: Final = 1 << 22  # include/linux/threads.h, PID_MAX_LIMIT
+_TARGETS: Final = "give a PID, a URL, a core file, a capture or a profile"
 _COMPRESSED: Final = (
     (b"\x28\xb5\x2f\xfd", "zstd", "zstd -d"),
     (b"\x04\x22\x4d\x18", "lz4", "lz4 -d"),
@@ -78,6 +79,11 @@ def open_target(target: Target, *, method: Method = "auto", progress: Progress =
         from heldby.capture import capture_process
 
         return capture_process(pid, None, method=method, progress=progress).core
+    if isinstance(target, str) and "://" in target and not Path(target).exists():
+        raise UsageError(
+            f"{target} serves profiles, which do not hold the heap itself",
+            next_step=f"give the PID of the process, or see what a profile says: heldby profile {target}",
+        )
     path = Path(os.fspath(target))  # type: ignore[arg-type]  # an int is a PID
     refuse_unreadable(path)
     return open_core(path)
@@ -100,16 +106,22 @@ def pid_of(target: Target) -> int | None:
 
 def refuse_unreadable(path: Path) -> None:
     """Raise a `HeldbyError` with advice for a path that is certainly neither a core nor a capture."""
+    _refuse_other_format(path, read_head(path))
+
+
+def read_head(path: Path) -> bytes:
+    """Return the first bytes of a regular file. Raises `UsageError` with advice for any other path."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-            raise UsageError(f"{path} is {kind}", next_step="give a PID, a core file or a capture")
+            raise UsageError(f"{path} is {kind}", next_step=_TARGETS)
         with path.open("rb") as file:
-            head = file.read(64)
+            return file.read(64)
     except FileNotFoundError:
         raise UsageError(
-            f"there is no file {path}", next_step="give a PID, or the path of a core file or a capture"
+            f"there is no file {path}",
+            next_step="give a PID, a URL, or the path of a core, capture or profile",
         ) from None
     except PermissionError as error:
         raise UsageError(
@@ -119,7 +131,6 @@ def refuse_unreadable(path: Path) -> None:
         ) from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: {error}", next_step="check the path") from error
-    _refuse_other_format(path, head)
 
 
 def _refuse_other_format(path: Path, head: bytes) -> None:
@@ -131,10 +142,16 @@ def _refuse_other_format(path: Path, head: bytes) -> None:
                 next_step=f"unpack it first: {command} {path}",
             )
     if head.startswith(b"\x1f\x8b"):
+        from heldby.profiles.pprof_read import content_of
+
+        if content_of(path) == "compressed core":
+            raise FormatError(
+                f"{path} is compressed with gzip", next_step=f"unpack it first: gunzip -k {path}"
+            )
         raise FormatError(
-            f"{path} is compressed with gzip",
-            cause="it is a compressed core, or a pprof profile, which does not hold the heap itself",
-            next_step=f"unpack a core first: gunzip -k {path}; for a profile use: go tool pprof {path}",
+            f"{path} is compressed with gzip and holds no core",
+            cause="it is a pprof profile, which does not hold the heap itself",
+            next_step=f"give the PID of the process, or see what the profile says: heldby profile {path}",
         )
     if head.startswith(b"go1.") and b"heap dump" in head:
         raise Unsupported(

@@ -38,7 +38,7 @@ def test_a_target_that_does_not_exist(tmp_path: Path) -> None:
     assert done.stdout == ""
     assert done.stderr == (
         f"heldby: there is no file {tmp_path}/absent\n"
-        "  next: give a PID, or the path of a core file or a capture\n"
+        "  next: give a PID, a URL, or the path of a core, capture or profile\n"
     )
 
 

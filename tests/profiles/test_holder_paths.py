@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heldby.profiles.holder_paths import PathTree, holder_profile
-from heldby.profiles.pprof_read import Profile, parse_profile
+from heldby.profiles.pprof_read import parse_profile
+from heldby.profiles.profile import Profile
 from tests.support.path_trees import small_tree
 
 

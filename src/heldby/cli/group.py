@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import click
@@ -27,11 +28,22 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """Commands of which one needs no name."""
+    """Commands of which none needs a name that can be told by its target.
 
-    def __init__(self, *args: Any, examples: tuple[tuple[str, str], ...] = (), **kwargs: Any) -> None:
+    Args:
+        choose: the name of the command for a target, when none is named.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        examples: tuple[tuple[str, str], ...] = (),
+        choose: Callable[[str], str] = lambda _target: DEFAULT_COMMAND,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
+        self._choose = choose
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command's name in front where no command is named."""
@@ -44,8 +56,27 @@ class Group(click.Group):
         if args and args[0] in self.commands:
             args = [args[0], *flags, *args[1:]]
         elif not (args and args[0] in ("--help", "-h", "--version")):
-            args = [DEFAULT_COMMAND, *flags, *args]
+            args = [self._choose(self._target(args)), *flags, *args]
         return super().parse_args(ctx, args)
+
+    def _target(self, args: list[str]) -> str:
+        """Return the first argument that is no option and belongs to none; empty when there is none."""
+        with_value = {
+            name
+            for command in self.commands.values()
+            for param in command.params
+            if isinstance(param, click.Option) and not param.is_flag
+            for name in param.opts
+        }
+        rest = iter(args)
+        for argument in rest:
+            if argument == "--":
+                return next(rest, "")
+            if not argument.startswith("-"):
+                return argument
+            if argument in with_value:
+                next(rest, None)
+        return ""
 
     def format_usage(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the two ways to call it."""

@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import traceback
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -21,29 +22,50 @@ from heldby.cli.capture import capture
 from heldby.cli.doctor import doctor
 from heldby.cli.explain import explain
 from heldby.cli.export import export
-from heldby.cli.group import Group
+from heldby.cli.group import DEFAULT_COMMAND, Group
+from heldby.cli.profile import profile
 from heldby.cli.run import Run
 from heldby.errors import HeldbyError, InternalError, LimitExceeded
 
 
+def command_for(target: str) -> str:
+    """Return the command for a target by its content: profiles and URLs are not what the others read."""
+    if "://" in target:
+        return "profile"
+    path = Path(target)
+    try:
+        if target.isdecimal() or not path.is_file():
+            return DEFAULT_COMMAND
+        with path.open("rb") as file:
+            if file.read(4) == b"\x7fELF":
+                return DEFAULT_COMMAND
+        from heldby.profiles.pprof_read import content_of
+
+        return "profile" if content_of(path) == "profile" else DEFAULT_COMMAND
+    except (OSError, ValueError):
+        return DEFAULT_COMMAND  # which says what is wrong with it
+
+
 @click.group(
     cls=Group,
+    choose=command_for,
     context_settings={"help_option_names": ["-h", "--help"]},
     examples=(
         ("heldby 4242", "who holds the memory of process 4242"),
         ("heldby core.4242 --exe ./payments --format json", "the same from a core file, for a program"),
+        ("heldby heap.pb.gz", "what a pprof profile says; heldby profile --help has its options"),
     ),
 )
 @click.version_option(heldby.__version__, message="heldby %(version)s")
 def cli() -> None:
     """Say who holds the memory of a Go process, and where the rest of it went.
 
-    TARGET is a PID, a core file or a file that heldby capture wrote.
+    TARGET is a PID, a core file, a file that heldby capture wrote, or a pprof profile as file or URL.
     The process needs no rebuild and no restart; it pauses for milliseconds.
     """
 
 
-for _command in (explain, capture, export, doctor):
+for _command in (explain, profile, capture, export, doctor):
     cli.add_command(_command)
 
 

@@ -1,0 +1,3 @@
+module heldby.test/allocations
+
+go 1.24
