@@ -89,7 +89,8 @@ def _survive_bad_cache(dispatcher: Any) -> None:
     kept = getattr(dispatcher, "_cache", None)
     if kept is None:  # NUMBA_DISABLE_JIT=1
         return
-    load, save = kept.load_overload, kept.save_overload
+    # Not `load_overload`, which first loads all that compiling may need: 35 MiB and 0.2 s for nothing.
+    load, save = kept._load_overload, kept.save_overload  # noqa: SLF001
 
     def load_overload(signature: Any, context: Any) -> Any:
         try:
@@ -124,19 +125,6 @@ def cache_folder() -> Path | None:
         except OSError:
             continue
     return None
-
-
-def compiled_before() -> bool:
-    """Return whether most kernel modules, as they are now, were compiled here before; if not, say so.
-
-    The first run takes up to 10 s more. Most, not all: no run needs every kernel.
-    """
-    base = cache_folder()
-    if base is None:
-        return False
-    modules = list(_PACKAGE.rglob("*kernels.py"))
-    compiled = sum(any((base / _module_folder(path)).rglob("*.nbi")) for path in modules)
-    return 2 * compiled >= len(modules)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from heldby.heap.heap import Heap
 from heldby.profiles.holder_paths import PathTree, holder_profile
 from heldby.progress import QUIET, Progress
 
-_STRETCH: Final = 1 << 20
+_STRETCH: Final = 1 << 16
 
 
 def answer_of(heap: Heap, *, progress: Progress = QUIET) -> Answer:

@@ -88,15 +88,16 @@ def scan_amd64(
     """
     size = code.shape[0]
     low, high = data[0], data[1]
-    found = 0
-    told = 0
+    # Typed like what they become: helpers that are called with a literal first are compiled twice.
+    found = np.int64(0)
+    told = np.int64(0)
     bad = 0
-    current = -1
-    generation = 0
+    current = np.int64(-1)
+    generation = np.int64(0)
     limit = size
     changed = True
-    alive = True
-    position = 0
+    alive = np.bool_(True)
+    position = np.int64(0)
     while position < size:
         here = base + position
         while current + 1 < entries.shape[0] and entries[current + 1] <= here:

@@ -20,7 +20,7 @@ class SlotIndex(NamedTuple):
     """From an address to the number of the object that holds it, for kernels.
 
     Attributes:
-        directory: ``int32[2**21]``, block of `pages` for an arena of 64 MiB, or -1.
+        directory: ``int32[2**21]``, block of `pages` for an arena of 64 MiB; 0 is the block of no arena.
         pages: ``int32[blocks, 8192]``, span of an 8 KiB page, or -1.
         spans: ``uint64[S, 4]``: base, extent, division magic, first bit word.
         bits: ``uint64[W]``, allocation bits, each span from a word of its own.
@@ -42,10 +42,8 @@ def object_at(directory, pages, spans, bits, rank, addr):
     """
     if addr >> u64(47):
         return u64(0)
-    block = directory[addr >> u64(ARENA_SHIFT)]
-    if block < 0:
-        return u64(0)
-    span = pages[u64(block), (addr >> u64(13)) & u64(SPAN_PAGES_PER_ARENA - 1)]
+    block = u64(directory[addr >> u64(ARENA_SHIFT)])
+    span = pages[block, (addr >> u64(13)) & u64(SPAN_PAGES_PER_ARENA - 1)]
     if span < 0:
         return u64(0)
     s = u64(span)

@@ -140,9 +140,9 @@ def _slot_index(
     page = (spans.base >> np.uint64(13)).astype(np.int64)[owner] + within
     arena_of_page = page >> (ARENA_SHIFT - 13)
     arenas = np.unique(arena_of_page)
-    directory = np.full(DIRECTORY_SIZE, -1, np.int32)
-    directory[arenas] = np.arange(arenas.size, dtype=np.int32)
-    pages = np.full((max(arenas.size, 1), SPAN_PAGES_PER_ARENA), -1, np.int32)
+    directory = np.zeros(DIRECTORY_SIZE, np.int32)
+    directory[arenas] = np.arange(1, arenas.size + 1, dtype=np.int32)
+    pages = np.full((arenas.size + 1, SPAN_PAGES_PER_ARENA), -1, np.int32)
     pages.reshape(-1)[
         directory[arena_of_page].astype(np.int64) * SPAN_PAGES_PER_ARENA + (page & (SPAN_PAGES_PER_ARENA - 1))
     ] = owner

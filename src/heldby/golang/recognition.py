@@ -29,10 +29,8 @@ def recognise_channels(run: TypingRun) -> None:
     """Recognise channels by the element type that their header names (runtime/chan.go, hchan)."""
     layout = run.runtime.layout
     size, heap = layout.size("runtime.hchan"), run.heap
-    unknown = np.flatnonzero(run.state.type == 0).astype(np.uint32)
-    unknown = unknown[heap.elemsize[heap.span[unknown]] >= size]
-    unknown = unknown[(heap.flags[heap.span[unknown]] & SPAN_HEADER) == 0]
-    unknown = unknown[unknown != 0]
+    roomy = (heap.elemsize >= size) & ((heap.flags[: heap.elemsize.size] & SPAN_HEADER) == 0)
+    unknown = run.objects_where(lambda part: (run.state.type[part] == 0) & roomy[heap.span[part]])
 
     def word(field: str) -> U64:
         return run.object_word(unknown, layout.offset("runtime.hchan", field) // 8)
@@ -64,12 +62,17 @@ def _channel_types(types: TypeTable) -> dict[int, int]:
 def recognise_closures(run: TypingRun, functions: FunctionTable, captures: Captures) -> None:
     """Give closures the type of their function, with what it captured."""
     heap, state, types = run.heap, run.state, run.types
-    number = state.type >> np.uint32(1)
     structs = ClosureStructs.of(types, slot_bytes_of)
-    whole = np.isin(number, np.append(structs.numbers, np.uint32(CLOSURE)))
-    small_scan = heap.bitmap[heap.span] != 0
-    chosen = np.flatnonzero(whole | ((number == 0) & small_scan)).astype(np.uint32)
-    chosen = chosen[chosen != 0]
+    closure = np.zeros(types.size.size, np.bool_)
+    closure[structs.numbers] = closure[CLOSURE] = True
+    small_scan = heap.bitmap != 0
+
+    def possible(part: slice) -> NDArray[np.bool_]:
+        number = state.type[part] >> np.uint32(1)
+        wanted: NDArray[np.bool_] = closure[number] | ((number == 0) & small_scan[heap.span[part]])
+        return wanted
+
+    chosen = run.objects_where(possible)
     if not chosen.size:
         return
     lead = (heap.flags[heap.span[chosen]] & SPAN_HEADER) != 0
@@ -88,7 +91,7 @@ def recognise_closures(run: TypingRun, functions: FunctionTable, captures: Captu
     made = np.zeros(first.size, np.uint32)
     for row, example in enumerate(first.tolist()):
         entry, size, mask = int(words[example]), int(elemsize[example]), int(bits[example])
-        own = int(number[chosen[example]])
+        own = int(state.type[chosen[example]]) >> 1
         fitting = structs.fitting(size, mask)
         if fitting.size > 1:
             fitting = run.code.closure_structs(entry, fitting)
@@ -117,8 +120,8 @@ def recognise_mark_workers(run: TypingRun) -> None:
         return
     heap, number = run.heap, named[-1]
     slot = slot_bytes_of(np.array([run.types.size[number]], np.uint64))[0]
-    unknown = np.flatnonzero((run.state.type == 0) & (heap.elemsize[heap.span] == slot)).astype(np.uint32)
-    unknown = unknown[unknown != 0]
+    of_size = heap.elemsize == slot
+    unknown = run.objects_where(lambda part: (run.state.type[part] == 0) & of_size[heap.span[part]])
     workers = run.object_word(unknown, 2)
     found = run.state.type[run.objects.find(workers)] >> np.uint32(1)
     good = np.isin(found, np.array(run.types.named("runtime.g"), np.uint32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,7 @@ from heldby.golang.typing_kernels import propagate
 _MAX_STRANGE: Final = 1 << 16
 _MAX_ROUNDS: Final = 4096
 _FIRST_DEFERRED: Final = 4096
+_STRETCH: Final = 1 << 18
 
 
 class TypingRun:
@@ -86,8 +88,9 @@ class TypingRun:
         """Return the unknown objects whose pointer bits lie in their span: at most 512 bytes, not noscan."""
         if self._open is None:
             small_scan = self.heap.bitmap != 0
-            unknown = np.flatnonzero(self.state.type == 0)
-            self._open = unknown[(unknown != 0) & small_scan[self.heap.span[unknown]]].astype(np.uint32)
+            self._open = self.objects_where(
+                lambda part: (self.state.type[part] == 0) & small_scan[self.heap.span[part]]
+            )
         # What is known once stays known: the list only shrinks.
         still = (self.state.type[self._open] == 0) | (self.state.evidence[self._open] == BY_CHOICE)
         self._open = self._open[still]
@@ -104,7 +107,18 @@ class TypingRun:
 
     def untyped_with_references(self) -> NDArray[np.uint32]:
         """Return the unknown objects that refer to something."""
-        return np.flatnonzero(self._refers() & (self.state.type == 0)).astype(np.uint32)
+        return self.objects_where(lambda part: self._refer(part) & (self.state.type[part] == 0))
+
+    def objects_where(self, condition: Callable[[slice], NDArray[np.bool_]]) -> NDArray[np.uint32]:
+        """Return the objects, ascending, for which `condition` holds; the virtual root is none.
+
+        It is asked for a stretch of objects at a time: what it needs of all at once would be the peak of memory.
+        """
+        found = [np.zeros(0, np.uint32)]
+        for low in range(1, len(self.objects) + 1, _STRETCH):
+            part = slice(low, min(low + _STRETCH, len(self.objects) + 1))
+            found.append((np.flatnonzero(condition(part)) + low).astype(np.uint32))
+        return np.concatenate(found)
 
     def follow(self, items: NDArray[np.uint32]) -> None:
         """Follow typed pointers from objects and root slots (items) until nothing new is learnt."""
@@ -149,10 +163,9 @@ class TypingRun:
         return found > 0
 
     def _holders_of_interfaces(self) -> NDArray[np.uint32]:
-        return np.flatnonzero(self._refers() & (self.state.type != 0)).astype(np.uint32)
+        return self.objects_where(lambda part: self._refer(part) & (self.state.type[part] != 0))
 
-    def _refers(self) -> NDArray[np.bool_]:
-        """Return which objects refer to something; not the virtual root, whose row is of another kind."""
-        has = self.heap.offsets[1:] > self.heap.offsets[:-1]
-        has[0] = False
-        return has
+    def _refer(self, part: slice) -> NDArray[np.bool_]:
+        """Return which objects of a stretch refer to something."""
+        ends = self.heap.offsets[part.start : part.stop + 1]
+        return ends[1:] > ends[:-1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final, TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,13 +11,16 @@ from heldby.golang.references import References
 from heldby.graph.csr import Graph
 from heldby.heap.roots import NO_GROUP, RootTable
 
+_STRETCH: Final = 1 << 20
+_T = TypeVar("_T", bound=np.generic)
+
 
 def assemble_graph(references: References, roots: RootTable) -> tuple[Graph, NDArray[np.uint32]]:
     """Return the graph and, for each edge, where in its source the pointer lies.
 
     For an edge from an object that is the index of the word within the slot, from a root node the row of its
-    slot, otherwise 0. Root node i is vertex ``1 + objects + i``. Cost: O(references); their arrays are
-    copied once.
+    slot, otherwise 0. Root node i is vertex ``1 + objects + i``. Cost: O(references). The arrays of
+    `references` are grown where they are and become the graph's: nobody may hold a view of them.
     """
     objects = references.offsets.size - 2
     first_root = objects + 1
@@ -37,12 +42,23 @@ def assemble_graph(references: References, roots: RootTable) -> tuple[Graph, NDA
     slot_at = row_starts[roots.slot_node] + member_counts[roots.slot_node] + _rank_in_run(roots.slot_node)
     root_targets[slot_at] = roots.slot_target
     root_words[slot_at] = slots
-    offsets = np.zeros(1 + objects + count + 1, np.int64)
-    offsets[1 : objects + 2] = references.offsets[1:] + free.size
-    offsets[objects + 2 :] = offsets[objects + 1] + row_ends
-    targets = np.concatenate((free + np.uint32(first_root), references.targets, root_targets))
-    words = np.concatenate((np.zeros(free.size, np.uint32), references.words, root_words))
-    return Graph(offsets, targets), words
+    offsets = references.offsets
+    offsets[1:] += free.size
+    _extend(offsets, offsets[:0].copy(), offsets[objects + 1] + row_ends)
+    _extend(references.targets, free + np.uint32(first_root), root_targets)
+    _extend(references.words, np.zeros(free.size, np.uint32), root_words)
+    return Graph(offsets, references.targets), references.words
+
+
+def _extend(array: NDArray[_T], before: NDArray[_T], behind: NDArray[_T]) -> None:
+    """Put elements before and behind those of `array`, in place: large ones the system moves by their pages."""
+    count = array.size
+    array.resize(before.size + count + behind.size, refcheck=False)
+    for high in range(count, 0, -_STRETCH):
+        low = max(high - _STRETCH, 0)
+        array[before.size + low : before.size + high] = array[low:high]
+    array[: before.size] = before
+    array[before.size + count :] = behind
 
 
 def _rank_in_run(sorted_keys: NDArray[np.uint32]) -> NDArray[np.int64]:

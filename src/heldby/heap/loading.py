@@ -96,6 +96,8 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
             debug.captures if debug is not None else lambda _entry: (),
             specials,
         )
+        # All else is arrays; what is looked at again (a few strings) is mapped again.
+        core.unmap_pages()
         naming = Naming(objects, references, roots, object_types)
     with progress.phase("setting the runtime's own ways aside"):
         internal = np.zeros(graph.node_count, np.uint8)

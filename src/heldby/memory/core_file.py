@@ -89,6 +89,13 @@ class CoreFile:
     missing_bytes: int = 0
     caveats: tuple[str, ...] = field(default=())
 
+    def unmap_pages(self) -> None:
+        """Give back the pages of the file that were looked at; what is read again comes from the page cache."""
+        view: object = self.image.buffers[0].base
+        mapped = view.obj if isinstance(view, memoryview) else None
+        if isinstance(mapped, mmap.mmap):  # read-only, of a file: nothing can be lost
+            mapped.madvise(mmap.MADV_DONTNEED)
+
 
 def is_core(head: bytes) -> bool:
     """Tell from the first 18 bytes whether a file is a 64-bit little-endian ELF core."""

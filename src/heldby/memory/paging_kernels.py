@@ -1,8 +1,9 @@
 """Reading process memory inside compiled kernels: a two-level page table over one buffer of words.
 
-``directory[addr >> 26]`` numbers a block of ``tables`` (or is -1), ``tables[block, (addr >> 12) & 0x3fff]``
-is the index in ``words`` of the page's first 64-bit word, or `PAGE_ZERO` or `PAGE_MISSING`. 2**21 directory
-entries cover the 47 bits of user addresses; a block covers 64 MiB, Go's own arena size on 64-bit Linux.
+``directory[addr >> 26]`` numbers a block of ``tables``, ``tables[block, (addr >> 12) & 0x3fff]`` is the index in
+``words`` of the page's first 64-bit word, or `PAGE_ZERO` or `PAGE_MISSING`. Block 0 is missing as a whole: most of
+the directory is zeros, which cost no memory until they are written. 2**21 directory entries cover the 47 bits of
+user addresses; a block covers 64 MiB, Go's own arena size on 64-bit Linux.
 """
 
 # mypy: ignore-errors
@@ -68,14 +69,14 @@ def build_page_table(image: Image) -> PageTable:
             f"the memory is spread over {len(own):,} stretches of 64 MiB; at most {_MOST_BLOCKS:,} are read",
             cause="the core is damaged",
         )
-    directory = np.full(_DIRECTORY_SIZE, -1, np.int32)
-    directory[own] = np.arange(len(own), dtype=np.int32)
-    tables = np.full((len(own) + 1, _PAGES_PER_BLOCK), PAGE_MISSING, np.int64)
+    directory = np.zeros(_DIRECTORY_SIZE, np.int32)
+    directory[own] = np.arange(1, len(own) + 1, dtype=np.int32)
+    tables = np.full((len(own) + 2, _PAGES_PER_BLOCK), PAGE_MISSING, np.int64)
     tables[-1] = PAGE_ZERO
     for segment in useful:
         if segment.buffer == ZEROS:
             whole = directory[-(-segment.start // _BLOCK_SIZE) : segment.end // _BLOCK_SIZE]
-            whole[whole < 0] = len(own)
+            whole[whole == 0] = len(own) + 1
         _enter(segment, directory, tables)
     return PageTable(directory, tables, words)
 
@@ -133,10 +134,8 @@ def page_of(directory, tables, addr):
     """Return the word index of the page that holds `addr` (uint64), or PAGE_ZERO or PAGE_MISSING."""
     if addr >> u64(47):
         return np.int64(PAGE_MISSING)
-    block = directory[addr >> u64(_BLOCK_SHIFT)]
-    if block < 0:
-        return np.int64(PAGE_MISSING)
-    return tables[u64(block), (addr >> u64(12)) & u64(_PAGES_PER_BLOCK - 1)]
+    block = u64(directory[addr >> u64(_BLOCK_SHIFT)])
+    return tables[block, (addr >> u64(12)) & u64(_PAGES_PER_BLOCK - 1)]
 
 
 @inline_kernel
