@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from heldby.render.first_screen import first_screen
-from heldby.render.holder_lines import holder_lines, without_folders
+from heldby.render.holder_lines import holder_lines
+from heldby.render.plain_text import without_folders
 from tests.support.answers import story
 
 OWNERS = (

@@ -19,6 +19,8 @@ from heldby.analysis.answer import (
 )
 from heldby.analysis.holder_tree import HolderTree, build_holder_tree
 from heldby.analysis.holders import describe_rows, holder_rows
+from heldby.analysis.ownership import ownership_of
+from heldby.analysis.sites import profile_caveats, profile_facts, site_matrix
 from heldby.heap.heap import Heap
 from heldby.profiles.holder_paths import PathTree, holder_profile
 from heldby.progress import QUIET, Progress
@@ -32,7 +34,11 @@ def answer_of(heap: Heap, *, progress: Progress = QUIET) -> Answer:
         _ = heap.tree
     with progress.phase("holders"):
         tree = build_holder_tree(heap)
-        holders = describe_rows(tree, *holder_rows(tree))
+        ownership = ownership_of(tree)
+        holders = describe_rows(tree, ownership.rows, ownership.rest)
+    with progress.phase("allocation sites"):
+        matrix = site_matrix(ownership)
+        profile = profile_facts(heap.profile, matrix)
     totals = heap_totals(heap)
     process = process_facts(heap)
     return Answer(
@@ -41,7 +47,10 @@ def answer_of(heap: Heap, *, progress: Progress = QUIET) -> Answer:
         heap=totals,
         rss=_rss_totals(process.rss_bytes, totals),
         holders=holders,
-        caveats=tuple(heap.caveats),
+        profile=profile,
+        sites=matrix.sites() if matrix is not None else (),
+        held=matrix.held() if matrix is not None else (),
+        caveats=(*heap.caveats, *profile_caveats(profile, matrix)),
     )
 
 

@@ -6,6 +6,7 @@ runtime/symtab.go and runtime/symtabinl.go, Go 1.21 to 1.27. Names are bytes of 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -27,7 +28,8 @@ from heldby.golang.runtime import Runtime
 from heldby.memory.image import Bytes
 
 _MAX_INLINED: Final = 1024
-_INLINED_CALL_SIZE: Final = 16
+# runtime/symtabinl.go, inlinedCall: kind of function, name, pc of the call behind the entry, start line.
+_INLINED_CALL: Final = struct.Struct("<BxxxIii")
 _ROLES: Final = {
     "sigpanic": kernels.ROLE_SIGPANIC,
     "asyncPreempt": kernels.ROLE_ASYNC_PREEMPT,
@@ -44,11 +46,23 @@ _NAMED_ROLES: Final = {
 
 
 class Position(NamedTuple):
-    """A place in source code; `line` is 0 and `file` is ``?`` where the program does not say."""
+    """A place in source code; `line` is 0 and `file` is ``?`` where the program does not say.
+
+    Attributes:
+        function: full name.
+        file: as the compiler recorded it.
+        line: of the call, or of the instruction asked for.
+        pc: the instruction that stands for this call: of an inlined call's caller, the inline mark.
+        start_line: of the ``func`` keyword, 0 when unknown.
+        is_wrapper: made by the compiler; tracebacks leave it out.
+    """
 
     function: str
     file: str
     line: int
+    pc: int
+    start_line: int
+    is_wrapper: bool
 
 
 class FunctionTable:
@@ -67,6 +81,7 @@ class FunctionTable:
 
     def __init__(self, runtime: Runtime) -> None:
         self.quantum = 4 if runtime.layout.arch == "arm64" else 1
+        self._wrapper = runtime.layout.const("internal/abi.FuncIDWrapper", -1)
         tables = [read_module_functions(runtime.image, runtime.layout, module) for module in runtime.modules]
         tables.sort(key=lambda table: int(table.entry[0]) if table.entry.size else 0)
         self._tables = tables
@@ -147,20 +162,24 @@ class FunctionTable:
         entry = self.entry(index)
         distance = pc - entry
         positions: list[Position] = []
+
+        def add(name: str, start_line: int, kind: int) -> None:
+            place = self._place(table, row, distance)
+            positions.append(Position(name, *place, entry + distance, start_line, kind == self._wrapper))
+
         tree = int(table.columns["inline_tree"][row])
         for _ in range(_MAX_INLINED):
             call = self._value(table, row, "inline_index", distance) if tree >= 0 else -1
-            at = tree + call * _INLINED_CALL_SIZE
-            if call < 0 or at + _INLINED_CALL_SIZE > table.funcdata.size:
+            at = tree + call * _INLINED_CALL.size
+            if call < 0 or at + _INLINED_CALL.size > table.funcdata.size:
                 break
-            record = table.funcdata[at : at + _INLINED_CALL_SIZE].tobytes()
-            name = int.from_bytes(record[4:8], "little")
-            positions.append(Position(text_at(table.names, name), *self._place(table, row, distance)))
-            parent = int.from_bytes(record[8:12], "little", signed=True)
+            record = table.funcdata[at : at + _INLINED_CALL.size].tobytes()
+            kind, name, parent, start_line = _INLINED_CALL.unpack(record)
+            add(text_at(table.names, name), start_line, kind)
             if not 0 <= parent != distance:
                 break
             distance = parent
-        positions.append(Position(self.name(index), *self._place(table, row, distance)))
+        add(self.name(index), self.start_line(index), int(table.columns["kind"][row]))
         return tuple(positions)
 
     def _row(self, index: int) -> tuple[ModuleFunctions, int]:

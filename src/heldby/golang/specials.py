@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.golang.layout import Layout
+from heldby.golang.linked_lists import walk_lists
 from heldby.golang.objects import ObjectTable
 from heldby.golang.runtime import Runtime
-from heldby.golang.special_kernels import walk_specials
-from heldby.golang.structs import StructRows
+from heldby.golang.structs import StructRows, words_at
 
 FINALIZER, CLEANUP, WEAK_HANDLE, PROFILE, OTHER = range(1, 6)
 KIND_NAMES: Final[Mapping[int, str]] = {
@@ -33,7 +33,6 @@ _CONSTANTS: Final = {
     "runtime._KindSpecialWeakHandle": WEAK_HANDLE,
     "runtime._KindSpecialProfile": PROFILE,
 }
-_BATCH: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +67,7 @@ def read_specials(runtime: Runtime, objects: ObjectTable) -> SpecialTable:
     heads = np.flatnonzero(spans.specials != 0)
     # A slot has at most a handful of specials; finalizers, cleanups and handles of tiny values share slots.
     limits = spans.nelems[heads] * np.uint64(64) + np.uint64(1 << 16)
-    rows, addrs, broken = _walk(runtime, spans.specials[heads], limits)
+    rows, addrs, broken = walk_lists(runtime.pages, spans.specials[heads], limits)
     span = heads[rows]
     records = StructRows(runtime.pages, runtime.layout, "runtime.special", addrs)
     layout = runtime.layout
@@ -91,28 +90,5 @@ def read_specials(runtime: Runtime, objects: ObjectTable) -> SpecialTable:
 def _payload(runtime: Runtime, layout: Layout, addrs: NDArray[np.uint64]) -> NDArray[np.uint64]:
     # The payload follows the header; its last words may lie behind a short record and are not used then.
     header = layout.size("runtime.special")
-    words = [
-        StructRows(runtime.pages, layout, "runtime.funcval", addrs + np.uint64(header + 8 * i)).raw(0, 8)
-        for i in range(4)
-    ]
-    return np.stack(words, axis=1) if addrs.size else np.zeros((0, 4), np.uint64)
-
-
-def _walk(
-    runtime: Runtime, heads: NDArray[np.uint64], limits: NDArray[np.uint64]
-) -> tuple[NDArray[np.uint32], NDArray[np.uint64], int]:
-    all_rows: list[NDArray[np.uint32]] = []
-    all_addrs: list[NDArray[np.uint64]] = []
-    row, addr, broken = 0, 0, 0
-    while row < heads.size:
-        rows, addrs = np.empty(_BATCH, np.uint32), np.empty(_BATCH, np.uint64)
-        stored, row, addr, cut = walk_specials(
-            runtime.pages, heads, limits, rows, addrs, np.uint64(row), np.uint64(addr)
-        )
-        broken += int(cut)
-        all_rows.append(rows[:stored])
-        all_addrs.append(addrs[:stored])
-        row, addr = int(row), int(addr)
-    if not all_rows:
-        return np.zeros(0, np.uint32), np.zeros(0, np.uint64), broken
-    return np.concatenate(all_rows), np.concatenate(all_addrs), broken
+    words = [words_at(runtime.pages, addrs + np.uint64(header + 8 * i))[0] for i in range(4)]
+    return np.stack(words, axis=1)

@@ -47,3 +47,11 @@ class StructRows:
         """Return `width` bytes (1, 2, 4 or 8) at byte `offset` of every row as ``uint64[n]``."""
         cut = np.ascontiguousarray(self._bytes[:, offset : offset + width])
         return cut.view(_DTYPES[width]).reshape(-1).astype(np.uint64)
+
+
+def words_at(pages: PageTable, addrs: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """Return the 64-bit word at each address, and which were captured; the others read as 0."""
+    words, present = np.zeros((addrs.size, 1), np.uint64), np.zeros(addrs.size, np.uint8)
+    gather_words(pages, addrs, words, present)
+    words[present == 0] = 0
+    return words.reshape(-1), present.astype(np.bool_)

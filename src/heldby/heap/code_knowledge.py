@@ -7,7 +7,7 @@ to the variable before it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -73,6 +73,17 @@ class CodeKnowledge:
                 name = self._functions.name(row)
                 ranked[name] = min(ranked.get(name, 2), 0 if store else 1)
         return sorted(ranked, key=lambda name: (_is_initialiser(name), ranked[name], name))
+
+    def used_by_all(self, names: Sequence[str]) -> NDArray[np.uint64]:
+        """Return the addresses that every one of these functions refers to; those not in the program do not count."""
+        rows = [row for name in names if (row := self._functions.named(name)) >= 0]
+        references = self._facts.references
+        found = references.targets[:0] if not rows else self.starts
+        for row in rows:
+            entry, limit = self._functions.entry(row), int(self._functions.arrays.limit[row])
+            inside = (references.instructions >= entry) & (references.instructions < limit)
+            found = np.intersect1d(found, references.targets[inside])
+        return found
 
     def is_runtime_owned(self, start: int, end: int) -> bool:
         """Tell whether functions refer to the variable and all of them are the runtime's."""

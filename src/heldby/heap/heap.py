@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from heldby.golang.memory_profile import MemoryProfile
 from heldby.golang.objects import ObjectTable
 from heldby.golang.specials import SpecialTable
 from heldby.golang.variables import Variables
@@ -36,6 +37,7 @@ class Heap:
         variables: global variables by address.
         code: what the code tells of nameless variables; None where debug information names them.
         specials: finalizers, cleanups, weak handles, profile samples.
+        profile: the runtime's memory profile.
         deferred: the references set aside.
         naming: types and labels: what to call objects and references.
         goroutine_count: goroutines that are not dead; None when their list was not found.
@@ -50,6 +52,7 @@ class Heap:
     variables: Variables
     code: CodeKnowledge | None
     specials: SpecialTable
+    profile: MemoryProfile
     deferred: Deferred
     naming: Naming
     goroutine_count: int | None

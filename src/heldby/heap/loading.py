@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from heldby.golang.functions import FunctionTable
 from heldby.golang.goroutine_list import find_goroutines
 from heldby.golang.goroutines import Goroutines, read_goroutines
+from heldby.golang.memory_profile import read_memory_profile
 from heldby.golang.object_types import type_objects
 from heldby.golang.objects import read_objects
 from heldby.golang.references import read_references
@@ -80,6 +81,8 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
         stacks = read_stacks(runtime, functions, goroutines, core.threads)
         add_goroutine_roots(builder, objects, functions, goroutines, stacks, debug)
         roots = builder.build()
+    with progress.phase("reading the memory profile"):
+        profile = read_memory_profile(runtime, functions, specials, _profile_rate_at(runtime, code))
     with progress.phase("joining objects and roots"):
         graph, words = assemble_graph(references, roots)
         references = replace(
@@ -117,11 +120,21 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
         variables=variables,
         code=code,
         specials=specials,
+        profile=profile,
         deferred=deferred,
         naming=naming,
         goroutine_count=_alive(runtime, goroutines),
         caveats=[*process.caveats, *caveats],
     )
+
+
+def _profile_rate_at(runtime: Runtime, code: CodeKnowledge | None) -> int | None:
+    """Return the address of ``runtime.MemProfileRate``: by name, or as what these three functions all use."""
+    named = runtime.symbols.get("runtime.MemProfileRate")
+    if named is not None or code is None:
+        return named
+    found = code.used_by_all(("runtime.allocmcache", "runtime.profilealloc", "runtime.schedinit"))
+    return int(found[0]) if found.size == 1 else None
 
 
 def _alive(runtime: Runtime, goroutines: Goroutines) -> int | None:

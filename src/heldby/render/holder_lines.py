@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import PurePosixPath
 from typing import Final
 
 from rich.cells import cell_len
 from rich.text import Text
 
-from heldby.analysis.answer import Answer, Frame, Holder, Site
-from heldby.render.plain_text import printable, shared_room, shorten
+from heldby.analysis.answer import Answer, Holder
+from heldby.render.plain_text import printable, shared_room, shorten, without_folders
+from heldby.render.site_lines import allocated_at, pprof_shows
 from heldby.render.waterfall import percent, shortened
 from heldby.units import format_bytes, format_count
 
@@ -19,7 +18,6 @@ _DETAILED: Final = 3
 """Rows that get detail lines; those below get them only from a tenth of the live bytes on."""
 _SHARING: Final = 3
 _SHORTEST_NAME: Final = 24
-_FOLDERS: Final = re.compile(r"(?<![^\s(])(?:[\w.~%-]+/)+(?=[\w.~%-]+\.)")
 
 
 def holder_lines(answer: Answer, width: int, limit: int) -> list[Text]:
@@ -74,7 +72,7 @@ def _details(answer: Answer, index: int, width: int) -> list[Text]:
         texts.append(_listing("held by", holder.held_by, room))
     if holder.used_by:
         texts.append(_listing("used by", holder.used_by, room))
-    texts.append(_allocated_at(answer, index, room))
+    texts += [allocated_at(answer, index, room), pprof_shows(answer, index, room)]
     texts.extend(shorten(fact, room) for fact in holder.evidence[:2])
     return [Text(" " * _INDENT).append(text, style="dim") for text in texts if text]
 
@@ -123,36 +121,3 @@ def _listing(word: str, names: tuple[str, ...], room: int) -> str:
 
 def _and_more(count: int) -> str:
     return f" and {count} more" if count else ""
-
-
-def without_folders(text: str) -> str:
-    """Return `text` with ``github.com/nats-io/nats-server/v2/server.f`` written as ``server.f``, as pprof does."""
-    return _FOLDERS.sub("", text)
-
-
-def _allocated_at(answer: Answer, index: int, room: int) -> str:
-    rows = [row for row in answer.held if row.holder == index and row.site < len(answer.sites)]
-    total = sum(row.bytes for row in rows)
-    if not rows or total <= 0:
-        return ""
-    best = max(rows, key=lambda row: (row.bytes, -row.site))
-    frame = _first_user_frame(answer.sites[best.site])
-    if frame is None:
-        return ""
-    full, function = printable(frame.func), without_folders(printable(frame.func))
-    place = ""
-    if frame.file:
-        place = f" {printable(PurePosixPath(frame.file).name)}" + (f":{frame.line}" if frame.line else "")
-    share = f" {percent(best.bytes / total)}"
-    samples = f" ({format_count(best.samples)} sample{'' if best.samples == 1 else 's'})"
-    for text in (full + place + share + samples, full + place + share, function + place + share):
-        if cell_len(text) <= room - 13:
-            return f"allocated at {text}"
-    return f"allocated at {shorten(function, room - 13 - len(share))}{share}"
-
-
-def _first_user_frame(site: Site) -> Frame | None:
-    for frame in site.stack:
-        if not frame.func.startswith("runtime."):
-            return frame
-    return site.stack[0] if site.stack else None

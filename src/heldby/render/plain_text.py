@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _LONGEST: Final = 20_000
 """Characters that are looked at, at most; a generic type's name can be megabytes."""
+_FOLDERS: Final = re.compile(r"(?<![^\s(])(?:[\w.~%-]+/)+(?=[\w.~%-]+\.)")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _ASCII: Final = str.maketrans({"█": "#", "▌": "-", "…": "~", "·": "|", "→": ">", "×": "x"})
 
@@ -58,6 +59,11 @@ def shorten(text: str, width: int) -> str:
     head = _take(text, width - 1 - tail_width)
     tail = _take(text[::-1], tail_width)[::-1]
     return f"{head}…{tail}"
+
+
+def without_folders(text: str) -> str:
+    """Return `text` with ``github.com/nats-io/nats-server/v2/server.f`` written as ``server.f``, as pprof does."""
+    return _FOLDERS.sub("", text)
 
 
 def shared_room(widths: list[int], room: int) -> list[int]:

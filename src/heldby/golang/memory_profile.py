@@ -1,0 +1,268 @@
+"""The runtime's memory profile: which stacks allocated how much, of the objects that were sampled.
+
+Facts from runtime/mprof.go, Go 1.21 to 1.27. A *bucket* stands for one stack and one size of object; behind its
+header lie the return addresses of the stack and then a memRecord: what was published, and three cycles that
+are not yet. Buckets are linked, newest first, from ``runtime.mbuckets``, and every sampled object has a special
+that points to its bucket. Without symbols the head of the list is the one variable that points to a bucket;
+a bucket is known by its hash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.errors import NotCaptured
+from heldby.golang.functions import FunctionTable
+from heldby.golang.linked_lists import walk_lists
+from heldby.golang.profile_frames import ProfileFrame, expanded_stacks, frames_of
+from heldby.golang.runtime import Runtime
+from heldby.golang.specials import PROFILE, SpecialTable
+from heldby.golang.structs import StructRows, words_at
+
+U64 = NDArray[np.uint64]
+I64 = NDArray[np.int64]
+_MEMORY: Final = 1  # mprof.go: memProfile, blockProfile, mutexProfile
+_MAX_FRAMES: Final = 1024  # mprof.go, maxProfStackDepth
+_MOST_BUCKETS: Final = 1 << 24
+_CYCLES: Final = 3
+_WORD: Final = (1 << 64) - 1
+# What the profile is read with; the linker turns profiling off where neither is reachable (cmd/link, lib.go).
+_READERS: Final = ("runtime.memProfileInternal", "runtime.MemProfile")
+
+
+class Profiling(Enum):
+    """Whether the process samples its allocations."""
+
+    ON = "on"
+    OFF = "off"
+    DROPPED = "dropped"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MemoryProfile:
+    """All buckets, in the order in which the runtime lists them, as columns of length b.
+
+    Attributes:
+        profiling: ``ON``; ``OFF`` when ``runtime.MemProfileRate`` is 0, ``DROPPED`` when the linker turned it
+            off because nothing in the program reads the profile.
+        rate: ``runtime.MemProfileRate``; None when it was not found.
+        address: ``uint64[b]``.
+        size: ``int64[b]``, bytes of each object, its whole slot.
+        allocs, frees: ``int64[b]``, objects that the runtime would report now, unscaled.
+        first: ``int64[b + 1]``, where each stack begins in `stack`.
+        stack: ``uint32[...]``, leaf first, indexes of `frames`.
+        frames: each distinct return address, and what it says.
+        complete: the list was found; otherwise these are only the buckets of objects that still exist.
+        damaged: buckets that are missing from the capture or contradict themselves.
+    """
+
+    profiling: Profiling
+    rate: int | None
+    address: U64
+    size: I64
+    allocs: I64
+    frees: I64
+    first: I64
+    stack: NDArray[np.uint32]
+    frames: tuple[ProfileFrame, ...]
+    complete: bool
+    damaged: int
+
+    def __len__(self) -> int:
+        return int(self.address.size)
+
+    def rows_of(self, addresses: U64) -> I64:
+        """Return the bucket at each address, -1 for none. O(n log b)."""
+        if not len(self):
+            return np.full(addresses.size, -1, np.int64)
+        order = np.argsort(self.address)
+        at = np.minimum(np.searchsorted(self.address, addresses, sorter=order), len(self) - 1)
+        rows = order[at]
+        return np.where(self.address[rows] == addresses, rows, -1)
+
+
+def read_memory_profile(
+    runtime: Runtime, functions: FunctionTable, specials: SpecialTable, rate_at: int | None
+) -> MemoryProfile:
+    """Return the memory profile. O(buckets and their frames).
+
+    Args:
+        runtime: of the process.
+        functions: its functions.
+        specials: those of kind profile name the buckets of objects.
+        rate_at: address of ``runtime.MemProfileRate``, where it is known.
+    """
+    sampled = np.unique(specials.payload[specials.of_kind(PROFILE), 0])
+    head = _head(runtime)
+    limit = min(sum(buffer.size for buffer in runtime.image.buffers) // 64 + 1, _MOST_BUCKETS)
+    link = runtime.layout.offset("runtime.bucket", "allnext")
+    _, listed, cut = walk_lists(
+        runtime.pages, np.array([head or 0], np.uint64), np.array([limit], np.uint64), link=link
+    )
+    loose = sampled[~np.isin(sampled, listed)]
+    headers = _headers(runtime, np.concatenate((listed, loose)))
+    first, pcs, present = _stacks(runtime, headers)
+    if not present.all():
+        headers = headers.only(present)
+        first, pcs, _ = _stacks(runtime, headers)
+    counts, published = _counts(runtime, headers.ends(runtime))
+    first, pcs = expanded_stacks(functions, first, pcs)
+    distinct, stack = np.unique(pcs, return_inverse=True)
+    rate = _rate(runtime, rate_at)
+    return MemoryProfile(
+        profiling=_profiling(functions, rate, sampled.size > 0),
+        rate=rate,
+        address=headers.address,
+        size=headers.size,
+        allocs=counts[0],
+        frees=counts[1],
+        first=first,
+        stack=stack.astype(np.uint32),
+        frames=frames_of(functions, distinct),
+        complete=head is not None and not cut and published,
+        damaged=int(listed.size + loose.size - headers.address.size) + cut,
+    )
+
+
+def _profiling(functions: FunctionTable, rate: int | None, sampled: bool) -> Profiling:
+    if rate is not None and rate > 0:
+        return Profiling.ON
+    if all(functions.named(name) < 0 for name in _READERS):
+        return Profiling.DROPPED
+    if rate is not None:
+        return Profiling.OFF
+    return Profiling.ON if sampled else Profiling.UNKNOWN
+
+
+def _rate(runtime: Runtime, rate_at: int | None) -> int | None:
+    if rate_at is None:
+        return None
+    try:
+        (rate,) = runtime.image.unpack("<q", rate_at)
+    except NotCaptured:
+        return None
+    return int(rate)
+
+
+def _head(runtime: Runtime) -> int | None:
+    """Return the address of the newest bucket, 0 when there is none, None when that is not known."""
+    named = runtime.symbols.get("runtime.mbuckets")
+    if named is not None:
+        try:
+            return runtime.image.u64(named)
+        except NotCaptured:
+            return None
+    for module in runtime.modules:
+        low, _ = module.range("bss", "ebss")
+        pointers = module.pointer_masks["bss"]
+        data, _ = runtime.image.read_available(low, 8 * pointers.size)
+        values = np.frombuffer(data, np.uint64)[pointers]
+        values = np.unique(values[(values >= 1 << 16) & (values < 1 << 47) & (values % 8 == 0)])
+        for address in _headers(runtime, values).address.tolist():
+            if _hash_agrees(runtime, address):
+                return int(address)
+    return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Headers:
+    """Address, object size and number of frames of each bucket."""
+
+    address: U64
+    size: I64
+    frames: I64
+
+    def only(self, wanted: NDArray[np.bool_]) -> _Headers:
+        return _Headers(self.address[wanted], self.size[wanted], self.frames[wanted])
+
+    def stacks(self, runtime: Runtime) -> U64:
+        """Return where each stack begins."""
+        return self.address + np.uint64(runtime.layout.size("runtime.bucket"))
+
+    def ends(self, runtime: Runtime) -> U64:
+        """Return where each stack ends and the record begins."""
+        return self.stacks(runtime) + (8 * self.frames).astype(np.uint64)
+
+
+def _headers(runtime: Runtime, addresses: U64) -> _Headers:
+    """Return those of the addresses at which a bucket of the memory profile can lie."""
+    rows = StructRows(runtime.pages, runtime.layout, "runtime.bucket", addresses)
+    frames, size = rows.column("nstk"), rows.column("size")
+    sound = rows.present & (rows.column("typ") == _MEMORY)
+    sound &= (frames > 0) & (frames <= _MAX_FRAMES) & (size > 0) & (size < 1 << 47)
+    return _Headers(addresses[sound], size[sound].astype(np.int64), frames[sound].astype(np.int64))
+
+
+def _hash_agrees(runtime: Runtime, address: int) -> bool:
+    """Compare a bucket's hash with that of its stack and size (mprof.go, stkbucket)."""
+    layout, image = runtime.layout, runtime.image
+
+    def field(name: str) -> int:
+        return image.u64(address + layout.offset("runtime.bucket", name))
+
+    try:
+        stack = image.words(address + layout.size("runtime.bucket"), field("nstk"))
+        found = 0
+        for value in (*stack.tolist(), field("size")):
+            found = (found + value) * 1025 & _WORD
+            found ^= found >> 6
+        found = found * 9 & _WORD
+        return field("hash") == found ^ found >> 11
+    except NotCaptured:
+        return False
+
+
+def _stacks(runtime: Runtime, headers: _Headers) -> tuple[I64, U64, NDArray[np.bool_]]:
+    """Return where each bucket's stack begins, all return addresses, and which stacks are captured."""
+    lengths = headers.frames
+    first = np.zeros(lengths.size + 1, np.int64)
+    np.cumsum(lengths, out=first[1:])
+    within = np.arange(int(first[-1]), dtype=np.int64) - np.repeat(first[:-1], lengths)
+    starts = np.repeat(headers.stacks(runtime), lengths)
+    pcs, there = words_at(runtime.pages, starts + (8 * within).astype(np.uint64))
+    gaps = np.zeros(int(first[-1]) + 1, np.int64)
+    np.cumsum(~there, out=gaps[1:])
+    return first, pcs, gaps[first[1:]] == gaps[first[:-1]]
+
+
+def _counts(runtime: Runtime, records: U64) -> tuple[I64, bool]:
+    """Return ``int64[2, b]``, allocations and frees as the runtime would report them; whether all are there.
+
+    As memProfileInternal does: the present cycle counts as published; and before the first collection, where
+    nothing is published, all cycles count.
+    """
+    cycle_bytes = runtime.layout.size("runtime.memRecordCycle")
+    starts = [runtime.layout.offset("runtime.memRecord", "active")]
+    future = runtime.layout.offset("runtime.memRecord", "future")
+    starts += [future + number * cycle_bytes for number in range(_CYCLES)]
+    counts = np.zeros((1 + _CYCLES, 2, records.size), np.int64)
+    complete = True
+    for number, start in enumerate(starts):
+        for side, name in enumerate(("allocs", "frees")):
+            at = start + runtime.layout.offset("runtime.memRecordCycle", name)
+            words, present = words_at(runtime.pages, records + np.uint64(at))
+            counts[number, side] = words.astype(np.int64)
+            complete = complete and bool(present.all())
+    served = counts[0] + counts[1 + _cycle(runtime) % _CYCLES]
+    return (served if served.any() else counts.sum(axis=0)), complete
+
+
+def _cycle(runtime: Runtime) -> int:
+    """Return the number of the profile's cycle.
+
+    Without the symbol ``mProfCycle`` that is the number of collections, half of ``mheap_.sweepgen``: both are
+    counted up in gcMarkTermination. (A collector that GODEBUG=gcstoptheworld=2 makes synchronous counts twice.)
+    """
+    named = runtime.symbols.get("runtime.mProfCycle")
+    if named is not None:
+        try:
+            return runtime.image.u32(named) >> 1  # the lowest bit: already flushed
+        except NotCaptured:
+            pass
+    return runtime.image.u32(runtime.mheap + runtime.layout.offset("runtime.mheap", "sweepgen")) >> 1

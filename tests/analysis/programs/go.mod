@@ -1,0 +1,3 @@
+module heldby.example/analysis
+
+go 1.21
