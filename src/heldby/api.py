@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -13,6 +15,7 @@ from heldby.progress import QUIET, Progress
 if TYPE_CHECKING:
     from heldby.heap import Heap
     from heldby.memory.core_file import CoreFile
+    from heldby.store import Opened
 
 Method = Literal["auto", "fork", "stop"]
 Target = int | str | os.PathLike[str]
@@ -32,16 +35,19 @@ def open(  # noqa: A001
     *,
     exe: str | os.PathLike[str] | None = None,
     method: Method = "auto",
+    cache: bool = True,
     progress: Progress = QUIET,
 ) -> Heap:
     """Capture or open `target` and return its heap.
 
     A process is captured into memory, not to disk, and goes on at once; see docs/commands.md for the pause.
+    The analysis of a file is kept beside it, in ``FILE.heldby``, and opened from there the next time.
 
     Args:
         target: a PID (a number, or its digits as text), or the path of a core file or capture.
         exe: the program's executable, for a core that does not bring it along.
         method: how to capture a process: a copy by ``fork``, ``stop`` until all is copied, or ``auto``.
+        cache: False to analyse the file whatever is kept, and to keep nothing.
         progress: is told of each phase.
 
     Raises:
@@ -54,12 +60,38 @@ def open(  # noqa: A001
         ...
         heldby.errors.UsageError: there is no file /no/such/core
     """
+    opened = open_kept(target, exe=exe, method=method, cache=cache, progress=progress)
+    opened.keep(progress)
+    return opened.heap
+
+
+def open_kept(
+    target: Target,
+    *,
+    exe: str | os.PathLike[str] | None = None,
+    method: Method = "auto",
+    cache: bool = True,
+    progress: Progress = QUIET,
+    tell: Callable[[str], None] | None = None,
+) -> Opened:
+    """Return the heap as `open` does, but leave it to the caller when its analysis is kept (`Opened.keep`).
+
+    `tell` is told, in a sentence, what is wrong with a kept analysis, and where one is kept or why not; without
+    it the logger ``heldby`` is.
+    """
     executable = _existing_exe(exe)
     core = open_target(target, method=method, progress=progress)
-    from heldby.heap import load_heap  # after the target was looked at: a wrong one is answered at once
+    from heldby.store import open_capture  # after the target was looked at: a wrong one is answered at once
 
+    is_file = pid_of(target) is None
     try:
-        return load_heap(core, exe=executable, progress=progress)
+        return open_capture(
+            core,
+            exe=executable,
+            cache=cache and is_file,
+            progress=progress,
+            tell=tell or logging.getLogger("heldby").warning,
+        )
     except NotCaptured as error:
         # Raised deep below, where only the address is known.
         if error.cause is None:

@@ -128,7 +128,7 @@ def test_a_pid_gives_the_holders_that_its_capture_gives(service: Running, docume
 
 def test_quiet_says_nothing_and_verbose_each_step(capture: Path, tmp_path: Path) -> None:
     quiet = command("-q", str(capture), "-o", str(tmp_path / "screen.txt"))
-    verbose = command("-v", str(capture))
+    verbose = command("-v", str(capture), "--no-cache")
 
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
     assert (tmp_path / "screen.txt").read_text().split("\n")[0] == verbose.stdout.split("\n")[0]

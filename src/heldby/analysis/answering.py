@@ -29,7 +29,11 @@ _STRETCH: Final = 1 << 16
 
 
 def answer_of(heap: Heap, *, progress: Progress = QUIET) -> Answer:
-    """Return where the memory went and who holds it. O(vertices + references)."""
+    """Return where the memory went and who holds it, made once for each heap. O(vertices + references)."""
+    return heap.result(Answer, lambda: _made(heap, progress))
+
+
+def _made(heap: Heap, progress: Progress) -> Answer:
     with progress.phase("dominator tree"):
         _ = heap.tree
     with progress.phase("holders"):

@@ -151,7 +151,11 @@ class HolderTree:
 
 
 def build_holder_tree(heap: Heap) -> HolderTree:
-    """Merge the dominator tree of `heap` by path names. O(vertices + references)."""
+    """Merge the dominator tree of `heap` by path names, once for each heap. O(vertices + references)."""
+    return heap.result(HolderTree, lambda: _built(heap))
+
+
+def _built(heap: Heap) -> HolderTree:
     tree = heap.tree
     via, edges = first_referrers(heap.graph, tree, direct_edges(heap.graph, tree))
     keys = _field_keys(heap, via, edges)

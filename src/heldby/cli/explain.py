@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     help="Holders to list; 8 on the screen and all in JSON if not given.",
 )
 @options.method("auto", "fork", "stop")
+@options.cache
 @click.option("-o", "--output", type=options.FILE, metavar="FILE", help="Write to FILE instead of stdout.")
 @options.force
 @options.talk
@@ -54,6 +55,7 @@ def explain(
     exe: Path | None,
     limit: int | None,
     method: Method,
+    cache: bool,
     output: Path | None,
     force: bool,
 ) -> None:
@@ -63,10 +65,8 @@ def explain(
     """
     if output is not None:
         refuse_existing(output, force=force)
-    from heldby.api import open as open_heap
-
     with run.working() as progress:
-        heap = open_heap(target, exe=exe, method=method, progress=progress)
+        heap = run.open_heap(target, exe=exe, method=method, cache=cache, progress=progress)
         from heldby.analysis import answer_of
 
         answer = answer_of(heap, progress=progress)

@@ -34,20 +34,21 @@ if TYPE_CHECKING:
 )
 @options.exe
 @options.method("auto", "fork", "stop")
+@options.cache
 @options.force
 @options.talk
 @click.pass_obj
-def export(run: Run, target: str, output: Path, exe: Path | None, method: Method, force: bool) -> None:
+def export(
+    run: Run, target: str, output: Path, exe: Path | None, method: Method, cache: bool, force: bool
+) -> None:
     """Write the reference paths of TARGET's heap as stacks, for go tool pprof.
 
     The cumulative value of a frame is what that place retains.
     Sample types: inuse_space, inuse_objects, and retained_space, whose flat value is what a holder retains.
     """
     refuse_existing(output, force=force)
-    from heldby.api import open as open_heap
-
     with run.working() as progress:
-        heap = open_heap(target, exe=exe, method=method, progress=progress)
+        heap = run.open_heap(target, exe=exe, method=method, cache=cache, progress=progress)
         from heldby.analysis import holder_profile_of
 
         data = holder_profile_of(heap, progress=progress)

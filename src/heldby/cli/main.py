@@ -80,6 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code = _invoke(sys.argv[1:] if arguments is None else arguments, run)
         sys.stdout.flush()
+        if code == 0:
+            run.keep()
     except HeldbyError as error:
         code = report(error)
     except (KeyboardInterrupt, click.Abort):

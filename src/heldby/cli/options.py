@@ -63,6 +63,18 @@ def method(*choices: str) -> Callable[[_F], _F]:
     )
 
 
+def cache(function: _F) -> _F:
+    """Add ``--no-cache``, taken as ``cache``."""
+    return click.option(
+        "--no-cache",
+        "cache",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        help="Analyse a file again and keep nothing beside it.",
+    )(function)
+
+
 def force(function: _F) -> _F:
     """Add ``--force``."""
     return click.option("--force", is_flag=True, help="Replace the output file if it exists.")(function)

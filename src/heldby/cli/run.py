@@ -18,7 +18,10 @@ from heldby.units import format_seconds
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from heldby.api import Method
+    from heldby.heap import Heap
     from heldby.progress import Progress
+    from heldby.store import Opened
 
 
 @dataclass(slots=True)
@@ -34,6 +37,34 @@ class Run:
     verbose: bool = False
     quiet: bool = False
     steps: list[str] = field(default_factory=list)
+    _opened: Opened | None = None
+
+    def open_heap(
+        self, target: str, *, exe: Path | None, method: Method, cache: bool, progress: Progress
+    ) -> Heap:
+        """Capture or open `target`, as `heldby.open` does; `keep` follows when the answer was given."""
+        from heldby.api import open_kept
+        from heldby.render.plain_text import printable
+
+        self._opened = open_kept(
+            target,
+            exe=exe,
+            method=method,
+            cache=cache,
+            progress=progress,
+            tell=lambda word: self.tell(f"heldby: {printable(word)}"),
+        )
+        return self._opened.heap
+
+    def keep(self) -> None:
+        """Keep the analysis for the next question, after this one was answered; a failure is no error."""
+        if self._opened is None or not self._opened.wanted:
+            return
+        try:
+            with self.working() as progress:
+                self._opened.keep(progress)
+        except (KeyboardInterrupt, MemoryError):
+            self.tell("heldby: the analysis is not kept; the next question will take as long as this one")
 
     def tell(self, line: str) -> None:
         """Write a line to stderr unless it should be quiet."""

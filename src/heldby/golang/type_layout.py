@@ -8,6 +8,7 @@ the entry of a word with one index. Programs are built when a type is first met.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -68,9 +69,9 @@ class Program(NamedTuple):
 class LabelTable:
     """Paths such as ``.Seen`` or ``[*].name`` by number; 0 is the empty path."""
 
-    def __init__(self) -> None:
-        self.texts: list[str] = [""]
-        self._numbers: dict[str, int] = {"": 0}
+    def __init__(self, texts: Sequence[str] = ("",)) -> None:
+        self.texts: list[str] = list(texts)
+        self._numbers: dict[str, int] = {text: number for number, text in enumerate(texts)}
 
     def number(self, text: str) -> int:
         """Return the number of `text`, a new one on first use."""
@@ -120,15 +121,25 @@ class TypeLayouts:
         kind, target, aux, label: the entries of all programs.
     """
 
-    def __init__(self, types: TypeTable, labels: LabelTable | None = None) -> None:
+    def __init__(
+        self,
+        types: TypeTable,
+        labels: LabelTable | None = None,
+        programs: Mapping[int, Program] | None = None,
+    ) -> None:
         self.types = types
         self.labels = labels or LabelTable()
         self.start = np.full(types.size.size, -1, np.int64)
         self.kind = np.zeros(1 << 12, np.uint8)
         self.target, self.aux, self.label = (np.zeros(1 << 12, np.uint32) for _ in range(3))
         self._used = 0
-        self._flat: dict[int, Program] = {}
+        self._flat: dict[int, Program] = dict(programs or {})
         self._words_left = _MAX_WORDS
+
+    @property
+    def programs(self) -> Mapping[int, Program]:
+        """The programs that were built so far, by type number."""
+        return self._flat
 
     def ensure(self, numbers: NDArray[np.integer]) -> None:
         """Build the programs of these types, where they are missing. Python work for each new type."""

@@ -7,14 +7,14 @@ of a map, a channel's header, a closure with its captures, types that DWARF alon
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.errors import NotCaptured
+from heldby.errors import InternalError, NotCaptured
 from heldby.golang import type_scan as scan
 from heldby.golang.layout import Layout
 from heldby.golang.module import Module
@@ -73,6 +73,21 @@ class GoType:
     length: int = 0
     fields: tuple[Field, ...] = ()
     package: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeTypes:
+    """Types without a descriptor, in the order of their numbers, which follow those of the descriptors.
+
+    Attributes:
+        types: what is known of each.
+        pointer_masks: of each, as in `TypeTable.pointer_mask`.
+        parts: numbers of the parts of maps and channels, by role and type number.
+    """
+
+    types: tuple[GoType, ...]
+    pointer_masks: tuple[int, ...]
+    parts: Mapping[tuple[str, int], int]
 
 
 class TypeTable:
@@ -210,6 +225,20 @@ class TypeTable:
         self.elem[number], self.pointer_mask[number] = known.elem, pointer_mask
         self.length[number] = known.length if known.kind == scan.ARRAY else 1
         self._known[number] = known
+
+    def made(self) -> MadeTypes:
+        """Return the types that were added to those of the descriptors."""
+        numbers = range(self._end_of_descriptors, self._used)
+        masks = tuple(int(self.pointer_mask[number]) for number in numbers)
+        return MadeTypes(tuple(self._known[number] for number in numbers), masks, dict(self._synthetic))
+
+    def make_again(self, made: MadeTypes) -> None:
+        """Add types that another table of the same descriptors had; they get the same numbers."""
+        if self._used != self._end_of_descriptors:
+            raise InternalError("types were added before those of another table")
+        for known, mask in zip(made.types, made.pointer_masks, strict=True):
+            self.add(known, pointer_mask=mask)
+        self._synthetic.update(made.parts)
 
     def synthetic(self, role: str, base: int) -> int:
         """Return the number of a part that belongs to map or channel type `base`.

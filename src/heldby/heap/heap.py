@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +23,10 @@ from heldby.heap.naming import Naming
 from heldby.heap.process import Process
 from heldby.heap.roots import RootTable
 
+_T = TypeVar("_T")
 
-@dataclass(kw_only=True)
+
+@dataclass(kw_only=True, eq=False)
 class Heap:
     """The heap of a Go process: objects, references, roots, types, and who keeps what.
 
@@ -42,6 +46,7 @@ class Heap:
         naming: types and labels: what to call objects and references.
         goroutine_count: goroutines that are not dead; None when their list was not found.
         caveats: what a reader should know, in plain words.
+        kept_results: for results of analyses that were kept with the heap, by their class: what reads them.
     """
 
     process: Process
@@ -57,6 +62,15 @@ class Heap:
     naming: Naming
     goroutine_count: int | None
     caveats: list[str]
+    kept_results: dict[type, Callable[[], Any]] = field(default_factory=dict)
+    _results: dict[type, Any] = field(default_factory=dict)
+
+    def result(self, kind: type[_T], make: Callable[[], _T]) -> _T:
+        """Return the result of class `kind` of an analysis of this heap: kept, or made by `make`, once."""
+        found: _T | None = self._results.get(kind)
+        if found is None:
+            found = self._results[kind] = self.kept_results.get(kind, make)()
+        return found
 
     @property
     def object_count(self) -> int:

@@ -13,7 +13,7 @@ from heldby.golang.labels import describe, label_of, unknown_labels
 from heldby.golang.object_types import ObjectTypes, RootSlots, heap_view, type_columns
 from heldby.golang.objects import ObjectTable
 from heldby.golang.references import References
-from heldby.golang.type_word_kernels import TypeColumns
+from heldby.golang.type_word_kernels import HeapView, TypeColumns
 from heldby.heap.roots import RootTable
 
 _UNKNOWN: Final = np.uint32(1 << 31)
@@ -44,7 +44,6 @@ class Naming:
         self._roots = roots
         self._objects = objects
         self._references = references
-        self._view = heap_view(objects, references, RootSlots.none())
         self.type_of: NDArray[np.uint32] = types.packed.copy()
         unknown = np.flatnonzero(types.packed == 0)
         slots = objects.spans.elemsize[objects.span[unknown]]
@@ -77,6 +76,10 @@ class Naming:
         if rooted.size:
             out[rooted] = self._root_labels(self._references.words[edges[rooted]])
         return out
+
+    @cached_property
+    def _view(self) -> HeapView:
+        return heap_view(self._objects, self._references, RootSlots.none())
 
     @cached_property
     def _tables(self) -> tuple[TypeColumns, NDArray[np.uint32], NDArray[np.uint32]]:

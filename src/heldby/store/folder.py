@@ -1,0 +1,153 @@
+"""Where analyses are kept: beside the capture, or in the user's cache where that folder is not ours to write to.
+
+A kept analysis is a folder of its own, mode 0700, with files of mode 0600. It is written under a temporary name and
+renamed, so it is whole or not there. Only what this user wrote is read: kernels index with its numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from heldby.heap.heap import Heap
+from heldby.progress import Progress
+from heldby.store.columns import checksum, write_columns
+from heldby.store.contents import DOCUMENTS, TABLES, facts_of, results_of, sizes_of
+
+FORMAT: Final = 1
+MANIFEST: Final = "manifest.json"
+_TOUCHED_EVERY_S: Final = 86_400
+_UNUSED_AFTER_S: Final = 30 * 86_400
+_ABANDONED_AFTER_S: Final = 3_600
+
+
+def places(capture: Path) -> Iterator[Path]:
+    """Yield the folders in which the analysis of `capture` may be kept, the best first."""
+    yield capture.with_name(capture.name + ".heldby")
+    base = user_folder()
+    if base is not None:
+        named = hashlib.sha256(os.fsencode(capture.resolve())).hexdigest()[:32]
+        yield base / named
+
+
+def user_folder() -> Path | None:
+    """Return the folder in the user's cache for analyses of captures in folders that are not the user's."""
+    value = os.environ.get("XDG_CACHE_HOME", "")
+    home = os.environ.get("HOME", "")
+    if Path(value).is_absolute():
+        return Path(value, "heldby", "analyses")
+    return Path(home, ".cache", "heldby", "analyses") if Path(home).is_absolute() else None
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Return what `folder` says of itself; None where nothing of this user's is.
+
+    Raises:
+        ValueError, OSError: there is something, but it cannot be read.
+    """
+    try:
+        facts = folder.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & stat.S_IWOTH:
+        return None
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ValueError("it has another format")
+    for kind, ending, names in (("tables", "parquet", TABLES), ("documents", "json", DOCUMENTS)):
+        for name in names:
+            said, found = manifest[kind][name], (folder / f"{name}.{ending}").stat().st_size
+            if found != said["bytes"]:
+                raise ValueError(f"{name}.{ending} has {found:,} bytes, not {said['bytes']:,}")
+    with suppress(OSError):
+        if time.time() - (folder / MANIFEST).stat().st_mtime > _TOUCHED_EVERY_S:
+            os.utime(folder / MANIFEST)
+    return manifest
+
+
+def write_analysis(folder: Path, heap: Heap, key: Mapping[str, Any], progress: Progress) -> None:
+    """Write the analysis of `heap` to `folder`, in place of an older one. 20 to 30 bytes an object.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    if folder.exists() and not (folder / MANIFEST).exists():
+        raise FileExistsError(17, "it exists and is no analysis", str(folder))
+    _remove_abandoned(folder)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        _write_files(temporary, heap, key, progress)
+        _take_place(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def make_user_folder() -> None:
+    """Make the folder in the user's cache, and remove what nobody opened for 30 days. Raises OSError."""
+    base = user_folder()
+    if base is None:
+        return
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in base.iterdir():
+        with suppress(OSError):
+            if time.time() - (folder / MANIFEST).stat().st_mtime > _UNUSED_AFTER_S:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_files(folder: Path, heap: Heap, key: Mapping[str, Any], progress: Progress) -> None:
+    results_of(heap)
+    manifest: dict[str, Any] = {"format": FORMAT, **key, "tables": {}, "documents": {}}
+    with progress.phase("keeping the analysis"):
+        for name, columns in TABLES.items():
+            arrays = {column.name: column.of(heap).astype(column.dtype, copy=False) for column in columns}
+            manifest["tables"][name] = write_columns(folder / f"{name}.parquet", arrays)
+        for name, document in DOCUMENTS.items():
+            path = folder / f"{name}.json"
+            _write_json(path, document(heap))
+            manifest["documents"][name] = {"bytes": path.stat().st_size, "crc32": checksum(path)}
+        manifest["sizes"], manifest["facts"] = sizes_of(heap), facts_of(heap)
+        _write_json(folder / MANIFEST, manifest)
+
+
+def _write_json(path: Path, document: Any) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump(document, file, ensure_ascii=True)
+
+
+def _take_place(temporary: Path, folder: Path) -> None:
+    """Rename `temporary` to `folder`; what was there goes first, since a folder replaces only an empty one."""
+    for _ in range(3):
+        with suppress(FileNotFoundError):
+            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+            try:
+                folder.rename(old / "old")
+            finally:
+                shutil.rmtree(old, ignore_errors=True)
+        try:
+            temporary.rename(folder)
+        except OSError as error:
+            if error.errno not in (17, 39):  # EEXIST, ENOTEMPTY: another process was faster
+                raise
+        else:
+            return
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what processes left that were killed while they wrote."""
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        with suppress(OSError):
+            facts = left.lstat()
+            if facts.st_uid == os.geteuid() and time.time() - facts.st_mtime > _ABANDONED_AFTER_S:
+                shutil.rmtree(left, ignore_errors=True)

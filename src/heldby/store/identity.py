@@ -1,0 +1,63 @@
+"""Which file a capture is, without reading all of it, and which heldby analysed it.
+
+A capture is written once and has gigabytes, so its identity is its size, the time of its last change, and a hash
+of its head, its tail and 256 pages in between. Whoever changes a byte changes the time. A file with another
+content but the same size and time must have been given that time on purpose; it then still has other threads,
+registers and notes at its head or tail, where a capture says when and from which process it was taken.
+Another file at the same path, a copy with a time of its own, a changed byte: all are analysed anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from heldby.memory.image import Bytes
+from heldby.version import __version__
+
+_EDGE_BYTES: Final = 1 << 20
+_SAMPLES: Final = 256
+_SAMPLE_BYTES: Final = 4096
+_PACKAGE: Final = Path(__file__).parents[1]
+# What decides on the numbers of an analysis; the rest shows them.
+_ANALYSING: Final = ("memory", "binary", "golang", "graph", "heap", "analysis", "store")
+
+
+def identity_of(path: Path, data: Bytes) -> str:
+    """Return the identity of the file at `path` whose bytes are `data`; reads at most 3 MiB of it."""
+    facts = path.stat()
+    return f"{facts.st_size}-{facts.st_mtime_ns}-{digest_of(data)}"
+
+
+def digest_of(data: Bytes) -> str:
+    """Return a hash of the size, head, tail and samples of `data`."""
+    size = data.size
+    digest = hashlib.sha256(str(size).encode())
+
+    def add(low: int, high: int) -> None:
+        digest.update(data[low:high].data)
+
+    if size <= 2 * _EDGE_BYTES + _SAMPLES * _SAMPLE_BYTES:
+        add(0, size)
+    else:
+        add(0, _EDGE_BYTES)
+        for at in range(_EDGE_BYTES, size - _EDGE_BYTES, (size - 2 * _EDGE_BYTES) // _SAMPLES):
+            add(at, at + _SAMPLE_BYTES)
+        add(size - _EDGE_BYTES, size)
+    return digest.hexdigest()[:32]
+
+
+@cache
+def analysis_version() -> str:
+    """Return the release and a hash of the code that analyses: other code may find other numbers. 10 ms."""
+    digest = hashlib.sha256()
+    for name in _ANALYSING:
+        for folder, subfolders, files in os.walk(_PACKAGE / name):
+            subfolders.sort()
+            for file in sorted(files):
+                if file.endswith((".py", ".json")):
+                    digest.update(file.encode() + b"\0" + Path(folder, file).read_bytes())
+    return f"{__version__}-{digest.hexdigest()[:16]}"

@@ -1,0 +1,357 @@
+"""An analysis is kept beside its capture, and a heap that is opened from it answers as a fresh one does."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+
+import heldby
+from heldby.analysis import answer_of, holder_profile_of
+from heldby.analysis.holder_tree import HolderTree, build_holder_tree
+from heldby.api import open_kept
+from heldby.heap import Heap
+from heldby.progress import QUIET, Phase
+from heldby.render.json_output import to_json
+from heldby.store import folder as store_folder
+from heldby.store.contents import DOCUMENTS, TABLES
+from heldby.store.folder import MANIFEST, user_folder
+from heldby.store.reader import Reader
+from tests.support.build import Mode
+
+pytestmark = pytest.mark.ptrace
+
+Captures = Callable[[str, Mode], Path]
+
+#: Nameless variables, whose users the code tells; types that debug information alone knows.
+PROGRAMS = (("shared", Mode.STRIPPED), ("closures", Mode.DEFAULT), ("specials", Mode.DEFAULT))
+FILES = (*(f"{name}.parquet" for name in TABLES), *(f"{name}.json" for name in DOCUMENTS))
+
+
+class Phases:
+    """A `Progress` that remembers what was worked on."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def phase(self, name: str, total: int | None = None, unit: str = "") -> AbstractContextManager[Phase]:
+        self.names.append(name)
+        return QUIET.phase(name, total, unit)
+
+
+@pytest.fixture
+def capture(captures: Captures, tmp_path: Path) -> Path:
+    """A capture of a small program, with nothing beside it."""
+    path = tmp_path / "shared.core"
+    shutil.copy2(captures("shared", Mode.DEFAULT), path)
+    return path
+
+
+def place_of(capture: Path) -> Path:
+    return capture.with_name(capture.name + ".heldby")
+
+
+def opened(capture: Path) -> tuple[Heap, list[str]]:
+    """Open a capture and keep its analysis; return the heap and what was said."""
+    words: list[str] = []
+    found = open_kept(capture, tell=words.append)
+    answer_of(found.heap)
+    found.keep()
+    return found.heap, words
+
+
+def json_of(heap: Heap) -> str:
+    return to_json(answer_of(heap))
+
+
+@pytest.mark.parametrize(("name", "mode"), PROGRAMS)
+def test_a_kept_heap_is_the_fresh_one_in_every_number_and_name(
+    captures: Captures, name: str, mode: Mode
+) -> None:
+    path = captures(name, mode)
+    # Another process keeps it, with hashes of texts of its own: nothing may depend on the order of a set.
+    subprocess.run(
+        [sys.executable, "-m", "heldby.cli.main", str(path), "-q", "--format", "json"],
+        check=True,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+        stdout=subprocess.DEVNULL,
+    )
+    fresh = heldby.open(path, cache=False)
+    json_of(fresh)  # names are numbered while the question is answered, in that order
+    words: list[str] = []
+    kept = open_kept(path, tell=words.append)
+
+    assert not kept.wanted
+    assert differences(fresh, kept.heap) == []
+    assert json_of(kept.heap) == json_of(fresh)
+    assert holder_profile_of(kept.heap) == holder_profile_of(fresh)
+    assert words == []
+
+
+def differences(fresh: Heap, kept: Heap) -> list[str]:
+    """Return what differs, by name."""
+    found: list[str] = []
+
+    def compare(name: str, a: object, b: object) -> None:
+        same = np.array_equal(a, b) if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) else a == b
+        if not same:
+            found.append(name)
+
+    def compare_records(name: str, a: object, b: object, *without: str) -> None:
+        for field in dataclasses.fields(a):  # type: ignore[arg-type]
+            if field.name not in without:
+                compare(f"{name}.{field.name}", getattr(a, field.name), getattr(b, field.name))
+
+    compare_records("objects", fresh.objects, kept.objects, "spans", "index")
+    compare_records("spans", fresh.objects.spans, kept.objects.spans)
+    compare_records("graph", fresh.graph, kept.graph)
+    compare_records("roots", fresh.roots, kept.roots)
+    compare_records("variables", fresh.variables, kept.variables)
+    compare_records("specials", fresh.specials, kept.specials)
+    compare_records("deferred", fresh.deferred, kept.deferred)
+    compare_records("tree", fresh.tree, kept.tree)
+    compare_records("paths", build_holder_tree(fresh).paths, build_holder_tree(kept).paths)
+    for name in ("words", "sizes", "live", "retained_bytes", "goroutine_count", "caveats", "object_count"):
+        compare(name, getattr(fresh, name), getattr(kept, name))
+    compare("find", fresh.objects.find(fresh.objects.addr[1:]), kept.objects.find(fresh.objects.addr[1:]))
+    compare("type_of", fresh.naming.type_of, kept.naming.type_of)
+    numbers = np.unique(fresh.naming.type_of).tolist()
+    compare("type names", [*map(fresh.naming.type_name, numbers)], [*map(kept.naming.type_name, numbers)])
+    edges = np.arange(fresh.graph.edge_count, dtype=np.int64)
+    sources = np.repeat(np.arange(fresh.graph.node_count, dtype=np.uint32), np.diff(fresh.graph.offsets))
+    labels = [
+        [heap.naming.label_text(label) for label in heap.naming.labels(edges, sources).tolist()]
+        for heap in (fresh, kept)
+    ]
+    compare("labels", *labels)
+    types, again = fresh.naming.types.layouts.types, kept.naming.types.layouts.types
+    compare("types", [types[n] for n in range(len(types))], [again[n] for n in range(len(types))])
+    compare("code", fresh.code is None, kept.code is None)
+    if fresh.code is not None and kept.code is not None:
+        starts = fresh.variables.start.tolist()
+        compare(
+            "users",
+            [fresh.code.users(start, start + 8) for start in starts],
+            [kept.code.users(start, start + 8) for start in starts],
+        )
+    return found
+
+
+def test_every_field_of_a_heap_is_kept_or_read_again(capture: Path) -> None:
+    opened(capture)
+    heap, _ = opened(capture)
+
+    for field in dataclasses.fields(Heap):
+        getattr(heap, field.name)
+
+
+def test_a_second_question_analyses_nothing(capture: Path) -> None:
+    opened(capture)
+    phases = Phases()
+    heap = open_kept(capture, tell=pytest.fail, progress=phases).heap
+    answer_of(heap, progress=phases)
+    build_holder_tree(heap)
+    _ = heap.retained_bytes
+
+    assert phases.names == ["finding the Go runtime"]
+
+
+def test_a_question_reads_only_the_columns_that_it_needs(capture: Path) -> None:
+    opened(capture)
+    read: list[str] = []
+    plain = Reader.columns
+
+    def columns(self: Reader, table: str, *names: str) -> object:
+        read.extend(f"{table}.{name}" for name in names or ("*",))
+        return plain(self, table, *names)
+
+    with mock.patch.object(Reader, "columns", columns):
+        heap = open_kept(capture, tell=pytest.fail).heap
+        answer_of(heap)
+        assert read == []
+        _ = heap.live
+        assert read == ["reached.vertex"]
+        live_bytes = int(heap.objects.sizes().sum(where=heap.live))
+        assert heap.result(HolderTree, pytest.fail).paths.retained[0] == live_bytes
+        assert read == ["reached.vertex", "paths.*"]
+        _ = heap.graph.targets, heap.graph.targets
+        assert read == ["reached.vertex", "paths.*", "edges.target"]
+
+
+def test_only_the_user_can_read_what_is_kept(capture: Path) -> None:
+    opened(capture)
+    place = place_of(capture)
+
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in place.iterdir()} == {0o600}
+    assert {path.name for path in place.iterdir()} == {MANIFEST, *FILES}
+    assert [path.name for path in capture.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_capture_that_changed_is_analysed_again(capture: Path) -> None:
+    first, _ = opened(capture)
+    os.utime(capture, ns=(1, 1))
+    second, words = opened(capture)
+    third = open_kept(capture, tell=pytest.fail)
+
+    assert words == [f"the kept analysis {place_of(capture)} is for another capture: analysing again"]
+    assert not third.wanted
+    assert json_of(first) == json_of(second) == json_of(third.heap)
+
+
+def test_what_another_heldby_found_is_not_used(capture: Path) -> None:
+    with mock.patch("heldby.store.opening.analysis_version", return_value="0.0.1-feedface"):
+        opened(capture)
+    _, words = opened(capture)
+
+    assert words == [f"the kept analysis {place_of(capture)} is another heldby's: analysing again"]
+    assert open_kept(capture, tell=pytest.fail).wanted is False
+
+
+def cut_off(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x40
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [cut_off, flip, Path.unlink])
+@pytest.mark.parametrize("name", [*FILES, MANIFEST])
+def test_damaged_files_are_told_and_replaced_and_change_no_answer(
+    captures: Captures, tmp_path: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    capture = tmp_path / "shared.core"
+    shutil.copy2(captures("shared", Mode.DEFAULT), capture)
+    good = whole(captures("shared", Mode.DEFAULT))
+    shutil.copytree(place_of(captures("shared", Mode.DEFAULT)), place_of(capture))
+    damage(place_of(capture) / name)
+    words: list[str] = []
+    found = open_kept(capture, tell=words.append)
+
+    assert differences(good, found.heap) == []
+    assert json_of(found.heap) == json_of(good)
+    if name == MANIFEST and damage is Path.unlink:
+        assert words == []  # as if nothing were kept; but the folder might be someone's
+    else:
+        assert len(words) == 1
+        assert str(place_of(capture)) in words[0]
+        assert found.keep() == place_of(capture)
+        assert not open_kept(capture, tell=pytest.fail).wanted
+
+
+_WHOLE: dict[Path, Heap] = {}
+
+
+def whole(capture: Path) -> Heap:
+    """Return the fresh heap of a capture, whose analysis is kept."""
+    if capture not in _WHOLE:
+        _WHOLE[capture], _ = opened(capture)
+    return _WHOLE[capture]
+
+
+def test_a_place_that_is_something_else_is_left_alone(capture: Path, tmp_path: Path) -> None:
+    place_of(capture).write_text("a letter")
+    with mock.patch.dict(os.environ, XDG_CACHE_HOME=str(tmp_path / "cache")):
+        _, words = opened(capture)
+        base = user_folder()
+        assert base is not None
+        [kept] = base.iterdir()
+        again = open_kept(capture, tell=pytest.fail)
+
+    assert place_of(capture).read_text() == "a letter"
+    assert words == [f"the analysis is kept in {kept}: {place_of(capture)}: it exists and is no analysis"]
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o700
+    assert not again.wanted
+
+
+def test_without_any_place_the_answer_is_given_all_the_same(capture: Path, tmp_path: Path) -> None:
+    place_of(capture).write_text("a letter")
+    (tmp_path / "cache").write_text("no folder")
+    with mock.patch.dict(os.environ, XDG_CACHE_HOME=str(tmp_path / "cache")):
+        heap, words = opened(capture)
+
+    assert heap.object_count > 0
+    assert words == [f"the analysis is not kept: {place_of(capture)}: it exists and is no analysis"]
+
+
+def test_what_another_user_kept_is_not_read(capture: Path) -> None:
+    opened(capture)
+    with mock.patch("heldby.store.folder.os.geteuid", return_value=os.getuid() + 1):
+        assert open_kept(capture, tell=pytest.fail).wanted
+
+
+def test_a_link_is_not_followed(capture: Path, tmp_path: Path) -> None:
+    opened(capture)
+    place_of(capture).rename(tmp_path / "elsewhere")
+    place_of(capture).symlink_to(tmp_path / "elsewhere")
+
+    assert open_kept(capture, tell=pytest.fail).wanted
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(capture: Path, tmp_path: Path) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", str(capture.parent))
+
+    (tmp_path / "cache").write_text("no folder")
+    with (
+        mock.patch.object(store_folder, "write_columns", full),
+        mock.patch.dict(os.environ, XDG_CACHE_HOME=str(tmp_path / "cache")),
+    ):
+        _, words = opened(capture)
+
+    assert words == [f"the analysis is not kept: {capture.parent}: No space left on device"]
+    assert {path.name for path in capture.parent.iterdir()} == {capture.name, "cache"}
+
+
+def test_no_cache_reads_and_writes_nothing(capture: Path) -> None:
+    heldby.open(capture, cache=False)
+    assert not place_of(capture).exists()
+
+    opened(capture)
+    (place_of(capture) / MANIFEST).write_text("[]")
+    assert heldby.open(capture, cache=False).object_count > 0
+    assert (place_of(capture) / MANIFEST).read_text() == "[]"
+
+
+def test_what_a_killed_process_left_is_removed_after_an_hour(capture: Path) -> None:
+    left = [capture.parent / f".{capture.name}.heldby.{name}" for name in ("old", "young")]
+    for path in left:
+        path.mkdir()
+    os.utime(left[0], (0, 0))
+    opened(capture)
+
+    assert [path.exists() for path in left] == [False, True]
+
+
+def test_a_capture_that_changes_while_it_is_analysed_is_not_kept(capture: Path) -> None:
+    words: list[str] = []
+    found = open_kept(capture, tell=words.append)
+    os.utime(capture, ns=(1, 1))
+
+    assert found.keep() is None
+    assert words == [f"{capture} changed meanwhile: its analysis is not kept"]
+    assert not place_of(capture).exists()
+
+
+def test_the_manifest_holds_nothing_of_the_process_s_memory(capture: Path) -> None:
+    opened(capture)
+    manifest = json.loads((place_of(capture) / MANIFEST).read_text())
+
+    assert sorted(manifest) == [
+        *("analysis", "capture", "documents", "executable", "facts", "format", "sizes", "tables")
+    ]
+    assert manifest["executable"] is None  # it is in the capture
