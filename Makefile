@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format clean
+.PHONY: help setup demo test test-all matrix lint format clean
 
 help: ## say what each command does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test: setup ## run the default tests (PYTEST_ARGS="-k name" for some of them)
 
 test-all: setup ## run the slow tests too: every Go release, hundreds of captures
 	@$(PY) -m pytest -m "slow or not slow" $(PYTEST_ARGS)
+
+matrix: setup ## hold every Go release in every build against the collector; writes docs/matrix.md
+	@$(PY) -m tests.matrix $(MATRIX_ARGS)
 
 lint: setup ## check style, types and the direction of imports
 	$(VENV)/bin/ruff check

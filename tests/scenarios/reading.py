@@ -15,7 +15,7 @@ import heldby
 from heldby.analysis.answer import HeapTotals
 from heldby.analysis.answering import heap_totals
 from tests.support.build import Mode, scenario_program
-from tests.support.places import Place, places, types_of
+from tests.support.places import Place, named_bytes, places, types_of
 from tests.support.process import running, wait_until_still
 from tests.support.toolchains import Toolchain
 
@@ -33,6 +33,7 @@ class Reading:
         allocated_bytes: the slots of all objects, by heldby.
         unmarked: live objects that the collector did not mark, by address and type.
         unreached: marked objects that heldby did not find reachable, likewise.
+        named_bytes: live bytes under roots that have a name, or whose users are known.
         places: what stands where.
         types: live objects by type.
     """
@@ -42,6 +43,7 @@ class Reading:
     allocated_bytes: int
     unmarked: tuple[tuple[str, str], ...]
     unreached: tuple[tuple[str, str], ...]
+    named_bytes: int
     places: tuple[Place, ...]
     types: Counter[str]
 
@@ -68,6 +70,7 @@ def read(name: str, toolchain: Toolchain, mode: Mode) -> Reading:
         allocated_bytes=int(heap.sizes.sum()),
         unmarked=describe(heap.live & ~marked),
         unreached=describe(marked & ~heap.live),
+        named_bytes=named_bytes(heap),
         places=tuple(places(heap)),
         types=types_of(heap),
     )

@@ -10,9 +10,11 @@ import hashlib
 import os
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from tests.support.garble import garble
 from tests.support.toolchains import Toolchain, cache_directory, locked
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -21,14 +23,42 @@ SCENARIOS = REPOSITORY / "tests" / "scenarios"
 _SOURCES = (".go", ".s", ".mod", ".sum")
 
 
-class Mode(Enum):
-    """How a program is built; the value is what ``go build`` gets."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How a program is built.
 
-    DEFAULT = ()
-    STRIPPED = ("-ldflags=-s -w",)
-    UNOPTIMISED = ("-gcflags=all=-N -l",)
-    TRIMMED = ("-trimpath",)
-    POSITION_INDEPENDENT = ("-buildmode=pie",)
+    Attributes:
+        flags: what ``go build`` gets.
+        cgo: whether it is linked with the C library, by the C linker.
+        garbled: built by garble (mvdan.cc/garble), which renames what it can.
+        drop: sections that are removed from the finished file.
+    """
+
+    flags: tuple[str, ...] = ()
+    cgo: bool = False
+    garbled: bool = False
+    drop: tuple[str, ...] = ()
+
+
+class Mode(Enum):
+    """The ways in which people build what they ship; docs/matrix.md has one column for each."""
+
+    DEFAULT = Recipe()
+    NO_DWARF = Recipe(flags=("-ldflags=-w",))
+    STRIPPED = Recipe(flags=("-ldflags=-s -w",))
+    TRIMMED = Recipe(flags=("-trimpath",))
+    UNOPTIMISED = Recipe(flags=("-gcflags=all=-N -l",))
+    TAGGED = Recipe(flags=("-tags=netgo,osusergo",))
+    POSITION_INDEPENDENT = Recipe(flags=("-buildmode=pie",))
+    STRIPPED_PIE = Recipe(flags=("-buildmode=pie", "-ldflags=-s -w"))
+    #: esbuild is shipped like this: nothing says which release built it but the runtime itself.
+    NO_BUILD_INFO = Recipe(flags=("-trimpath", "-ldflags=-s -w"), drop=(".go.buildinfo", ".note.go.buildid"))
+    CGO = Recipe(flags=("-ldflags=-linkmode=external",), cgo=True)
+    CGO_STATIC = Recipe(flags=("-ldflags=-linkmode=external -extldflags=-static",), cgo=True)
+    #: The C linker merges sections and moves pointers to read-only data into .data.rel.ro.
+    CGO_STRIPPED_PIE = Recipe(flags=("-buildmode=pie", "-ldflags=-s -w -linkmode=external"), cgo=True)
+    RACE = Recipe(flags=("-race",), cgo=True)
+    GARBLED = Recipe(garbled=True)
 
 
 #: The two ends between which production builds lie.
@@ -69,19 +99,30 @@ def scenario_program(name: str, toolchain: Toolchain, mode: Mode = Mode.DEFAULT)
 def _compile(package: Path, toolchain: Toolchain, mode: Mode, program: Path) -> None:
     with tempfile.TemporaryDirectory(dir=program.parent) as temporary:
         output = Path(temporary) / program.name
-        command = [str(toolchain.go), "build", *mode.value, "-o", str(output), "."]
-        answer = subprocess.run(
-            command,
-            cwd=package,
-            env=toolchain.environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if answer.returncode != 0:
-            raise BuildFailed(f"{' '.join(command)} in {package}:\n{answer.stdout}{answer.stderr}")
+        recipe = mode.value
+        builder = [str(garble(toolchain))] if recipe.garbled else [str(toolchain.go)]
+        environment = toolchain.environment()
+        environment["CGO_ENABLED"] = "1" if recipe.cgo else "0"
+        environment["PATH"] = f"{toolchain.go.parent}{os.pathsep}{environment['PATH']}"  # garble asks for go
+        _run([*builder, "build", *recipe.flags, "-o", str(output), "."], package, environment)
+        if recipe.drop:
+            removals = [f"--remove-section={section}" for section in recipe.drop]
+            _run(["objcopy", *removals, str(output)], package, environment)
         output.rename(program)
+
+
+def _run(command: list[str], directory: Path, environment: dict[str, str]) -> None:
+    answer = subprocess.run(
+        command,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if answer.returncode != 0:
+        raise BuildFailed(f"{' '.join(command)} in {directory}:\n{answer.stdout}{answer.stderr}")
 
 
 def _module_root(package: Path) -> Path:
@@ -97,7 +138,7 @@ def _content_key(package: Path, module: Path, toolchain: Toolchain, mode: Mode) 
     A sibling directory that is a program of its own cannot be imported, so its files do not count.
     """
     digest = hashlib.sha256()
-    for text in (toolchain.version, *mode.value):
+    for text in (toolchain.version, repr(mode.value)):
         digest.update(text.encode() + b"\0")
     for path in sorted(_sources(package, module)):
         digest.update(os.fsencode(path.relative_to(module)) + b"\0" + path.read_bytes() + b"\0")

@@ -53,6 +53,26 @@ def places(heap: Heap) -> list[Place]:
     ]
 
 
+def named_bytes(heap: Heap) -> int:
+    """Return the live bytes below roots that have a name, or else functions that are known to use them."""
+    tree = build_holder_tree(heap)
+    variables = heap.variables
+    unnamed = 0
+    for top in (np.flatnonzero(tree.paths.parent[1:] == 0) + 1).tolist():
+        node = int(heap.tree.order[tree.paths.first[top]]) - heap.object_count - 1
+        if tree.root_kind(top) != "global" or node < 0:
+            continue
+        row = int(heap.roots.item[node])
+        if variables.nameless[row] and not _users(heap, row):
+            unnamed += int(tree.paths.retained[top])
+    return int(tree.paths.retained[0]) - unnamed
+
+
+def _users(heap: Heap, row: int) -> list[str]:
+    start = int(heap.variables.used_at[row])
+    return heap.code.users(start, start + int(heap.variables.size[row])) if heap.code is not None else []
+
+
 def types_of(heap: Heap) -> Counter[str]:
     """Return how many live objects of each type there are, by name."""
     numbers, counts = np.unique(heap.naming.type_of[heap.live], return_counts=True)

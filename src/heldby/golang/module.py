@@ -2,7 +2,8 @@
 
 A stripped program keeps its function table (pclntab), whose header starts with a magic number; `moduledata`
 starts with the address of that header and of the name table behind it, so sixteen known bytes find it
-(runtime/symtab.go; verified on Go 1.21 to 1.27, stripped, PIE and cgo).
+(runtime/symtab.go; verified on Go 1.21 to 1.27, stripped, PIE and cgo). The magic number itself is not asked:
+garble's linker writes one of its own into each program (mvdan.cc/garble, internal/linker/patches).
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from heldby.errors import CheckFailed, NotCaptured
 from heldby.golang.layout import Layout
 from heldby.memory.image import Image
 
-# runtime/symtab.go, pcHeader: magic, two zero bytes, minLC (1 on amd64, 4 on arm64), pointer size 8.
-_MAGIC: Final = b"\xf1\xff\xff\xff\x00\x00"
+# runtime/symtab.go, pcHeader, behind the magic number: two zero bytes, minLC (1 on amd64, 4 on arm64), ptrSize.
+_HEADER_TAILS: Final = (0x08010000, 0x08040000)
 _HEADER_SIZE: Final = 72
 # The head of moduledata has not moved since Go 1.21; words counted from its start.
 _FTAB_LEN, _MINPC, _MAXPC, _TEXT, _ETEXT = 17, 20, 21, 22, 23
@@ -103,7 +104,7 @@ def lie_in(addrs: NDArray[np.uint64], ranges: Iterable[AddressRange]) -> NDArray
 def find_module_heads(image: Image, ranges: Sequence[AddressRange]) -> list[ModuleHead]:
     """Return every `moduledata` whose function table lies in `ranges` (the mappings of Go programs).
 
-    Cost: one scan of the ranges for the magic and one of them per header found.
+    Cost: one scan of the ranges for headers and one of them per header found.
     """
     heads: list[ModuleHead] = []
     for header, name_table in _function_table_headers(image, ranges):
@@ -118,16 +119,21 @@ def find_module_heads(image: Image, ranges: Sequence[AddressRange]) -> list[Modu
 
 def _function_table_headers(image: Image, ranges: Sequence[AddressRange]) -> Iterator[tuple[int, int]]:
     for low, high in ranges:
-        for addr in image.scan(_MAGIC, low, high):
-            try:
-                header = image.words(addr, _HEADER_SIZE // 8)
-            except NotCaptured:
+        for start, piece in image.pieces(low, high - low):
+            if piece is None:
                 continue
-            quantum, pointer_size = int(header[0]) >> 48 & 0xFF, int(header[0]) >> 56
-            offsets = [int(word) for word in header[4:9]]
-            sane = 0 < int(header[1]) < 1 << 24 and offsets == sorted(offsets) and offsets[0] >= _HEADER_SIZE
-            if quantum in (1, 4) and pointer_size == 8 and sane and offsets[-1] < 1 << 32:
-                yield addr, addr + offsets[0]
+            skip = -start % 8
+            words = piece[skip : skip + (piece.size - skip) // 8 * 8].view(np.uint64) >> np.uint64(32)
+            for index in np.flatnonzero((words == _HEADER_TAILS[0]) | (words == _HEADER_TAILS[1])):
+                addr = start + skip + 8 * int(index)
+                try:
+                    header = image.words(addr, _HEADER_SIZE // 8)
+                except NotCaptured:
+                    continue
+                offsets = [int(word) for word in header[4:9]]
+                ordered = offsets == sorted(offsets) and offsets[0] >= _HEADER_SIZE
+                if 0 < int(header[1]) < 1 << 24 and ordered and offsets[-1] < 1 << 32:
+                    yield addr, addr + offsets[0]
 
 
 def _module_head(image: Image, addr: int, header: int) -> ModuleHead | None:

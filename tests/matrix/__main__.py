@@ -1,0 +1,72 @@
+"""``python -m tests.matrix``: measure the cells, two at a time, and write the page."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from tests.matrix.cell import Cell, measure_release
+from tests.matrix.goals import misses
+from tests.matrix.table import page
+from tests.support.build import REPOSITORY, Mode
+from tests.support.toolchains import RELEASES
+
+
+def main() -> int:
+    """Run what the command line asks for; 1 when a cell misses a goal without a known reason."""
+    options = _options()
+    releases = [release for release in RELEASES if _chosen(release, options.release)]
+    modes = [mode for mode in Mode if not options.build or mode.name.lower() in options.build]
+    if not releases or not modes:
+        print("no such release or build", file=sys.stderr)
+        return 2
+    started = time.monotonic()
+    cells: list[Cell] = []
+    # One release after another: its toolchain's build cache and pages are warm for all its builds.
+    with ProcessPoolExecutor(options.jobs, max_tasks_per_child=8) as pool:
+        asked = {
+            pool.submit(measure_release, release, mode): (release, mode)
+            for release in releases
+            for mode in modes
+        }
+        for done in as_completed(asked):
+            cell = done.result()
+            cells.append(cell)
+            missed = list(misses(cell))
+            print(
+                f"{'MISSED' if missed else 'ok':6} go{cell.release} {cell.mode.lower()}",
+                *missed,
+                sep="  ",
+                flush=True,
+            )
+    order = {mode.name: place for place, mode in enumerate(Mode)}
+    cells.sort(key=lambda cell: (-int(cell.release.split(".")[1]), order[cell.mode]))
+    options.output.write_text(
+        page(cells, f"{platform.machine()} with {os.cpu_count()} cores, Linux {platform.release()}")
+    )
+    failed = sum(any(misses(cell)) for cell in cells)
+    print(f"{len(cells) - failed} passed, {failed} failed")
+    print(f"{len(cells)} cells in {time.monotonic() - started:.0f} s: {options.output}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _chosen(release: str, wanted: list[str]) -> bool:
+    return not wanted or any(release == one or release.startswith(one + ".") for one in wanted)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
+    parser.add_argument("--release", action="append", default=[], help="1.26, say; all if not given")
+    parser.add_argument("--build", action="append", default=[], help="stripped, say; all if not given")
+    parser.add_argument("--jobs", type=int, default=2, help="cells at a time")
+    parser.add_argument("-o", "--output", type=Path, default=REPOSITORY / "docs" / "matrix.md")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

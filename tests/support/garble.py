@@ -1,0 +1,43 @@
+"""The garble obfuscator, built once for each Go release from the Go module proxy."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from tests.support.toolchains import Toolchain, ToolchainMissing, cache_directory, locked
+
+#: garble patches the linker, so each of its releases serves few of Go's (its CHANGELOG.md).
+_VERSIONS: Final = {
+    "1.27": "v0.18.0",
+    "1.26": "v0.16.0",
+    "1.25": "v0.15.0",
+    "1.24": "v0.14.2",
+    "1.23": "v0.13.0",
+    "1.22": "v0.12.1",
+    "1.21": "v0.11.0",
+}
+
+
+def garble(toolchain: Toolchain) -> Path:
+    """Return the garble that serves `toolchain`; the first use builds it, half a minute.
+
+    Raises:
+        ToolchainMissing: if it cannot be had.
+    """
+    version = _VERSIONS[toolchain.minor]
+    directory = cache_directory() / "garble" / f"{version}-go{toolchain.version}"
+    program = directory / "garble"
+    with locked(directory):
+        if not program.exists():
+            answer = subprocess.run(
+                [str(toolchain.go), "install", f"mvdan.cc/garble@{version}"],
+                env=toolchain.environment() | {"GOBIN": str(directory)},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if answer.returncode != 0:
+                raise ToolchainMissing(f"garble {version} cannot be had:\n{answer.stderr.strip()}")
+    return program
