@@ -251,3 +251,16 @@ def trailing_zeros(_typing_context: Any, word: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
 
     return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def high_product(_typing_context: Any, left: Any, right: Any) -> Any:
+    """Return the upper 64 bits of the 128-bit product of two ``uint64``."""
+    signature = types.uint64(types.uint64, types.uint64)
+
+    def generate(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        wide = ir.IntType(128)
+        product = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    return signature, generate

@@ -28,6 +28,7 @@ FIRST_DESCRIPTOR: Final = 8
 KIND_MEMORY, KIND_CLOSURE, KIND_MAP, KIND_MAP_TABLE, KIND_CHANNEL = range(32, 37)
 _Number = TypeVar("_Number", bound=np.generic)
 _MAX_NAME_READ: Final = 1 << 15
+_MAX_METHODS: Final = 4096
 _EMBEDDED, _HAS_TAG = 8, 2
 _BUILTIN_NAMES: Final = {
     UNKNOWN: "unknown",
@@ -41,12 +42,13 @@ _BUILTIN_NAMES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a struct: its name, type number and byte offset."""
+    """A field of a struct: its name, type number and byte offset; `tag` is the text behind it, as written."""
 
     name: str
     type: int
     offset: int
     embedded: bool = False
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,14 +314,19 @@ class TypeTable:
         except NotCaptured:
             return "?"
 
-    def _name_record(self, addr: int) -> tuple[str, int]:
-        """Return a name (internal/abi/type.go, abi.Name) and its flags."""
-        head = self._image.read(addr, 2)
-        length, at = head[1], addr + 2
+    def _name_record(self, addr: int) -> tuple[str, int, int]:
+        """Return a name (internal/abi/type.go, abi.Name), its flags, and where the record goes on."""
+        flags = self._image.u8(addr)
+        text, end = self._counted_text(addr + 1)
+        return text, flags, end
+
+    def _counted_text(self, addr: int) -> tuple[str, int]:
+        """Return the text behind its length, a varint of at most two bytes, and where it ends."""
+        length, at = self._image.u8(addr), addr + 1
         if length >= 128:
             length, at = (length & 127) | (self._image.u8(at) & 127) << 7, at + 1
         text = self._image.read(at, min(length, _MAX_NAME_READ)).decode("utf-8", "replace")
-        return text, head[0]
+        return text, at + length
 
     def _fields(self, at: int) -> tuple[Field, ...]:
         words = scan.struct_field_words(self._image, self._descriptors.extra[at])
@@ -329,25 +336,56 @@ class TypeTable:
         fields = []
         for (name_addr, _, offset), number in zip(words.tolist(), numbers.tolist(), strict=True):
             try:
-                name, flags = self._name_record(name_addr)
+                name, flags, end = self._name_record(name_addr)
+                tag = self._counted_text(end)[0] if flags & _HAS_TAG else ""
             except NotCaptured:
-                name, flags = "?", 0
-            fields.append(Field(name, number, offset, bool(flags & _EMBEDDED)))
+                name, flags, tag = "?", 0, ""
+            fields.append(Field(name, number, offset, bool(flags & _EMBEDDED), tag))
         return tuple(fields)
 
     def _package(self, at: int) -> str:
         """Return the import path from the descriptor's uncommon part, empty where there is none."""
-        descriptors = self._descriptors
-        if not descriptors.tflag[at] & scan.UNCOMMON or not descriptors.tflag[at] & scan.NAMED:
+        if not self._descriptors.tflag[at] & scan.NAMED:
             return ""
-        kind = int(descriptors.kind[at])
-        size = self.layout.size("internal/abi.MapType") if kind == scan.MAP else int(scan.KIND_BYTES[kind])
         try:
-            offset = self._image.i32(int(descriptors.addr[at]) + size)
-            base = int(descriptors.name[at]) - self._image.i32(int(descriptors.addr[at]) + 40)
-            return self._name_record(base + offset)[0] if offset > 0 else ""
+            uncommon = self._uncommon(at)
+            offset = self._image.i32(uncommon) if uncommon else 0
+            return self._name_record(self._names_base(at) + offset)[0] if offset > 0 else ""
         except NotCaptured:
             return ""
+
+    def _uncommon(self, at: int) -> int:
+        """Return where a descriptor's uncommon part lies (abi.UncommonType), 0 where there is none."""
+        descriptors = self._descriptors
+        if not descriptors.tflag[at] & scan.UNCOMMON:
+            return 0
+        kind = int(descriptors.kind[at])
+        size = self.layout.size("internal/abi.MapType") if kind == scan.MAP else int(scan.KIND_BYTES[kind])
+        return int(descriptors.addr[at]) + size
+
+    def _names_base(self, at: int) -> int:
+        """Return what the name offsets near a descriptor count from."""
+        descriptors = self._descriptors
+        return int(descriptors.name[at]) - self._image.i32(int(descriptors.addr[at]) + 40)
+
+    def method_names(self, number: int) -> frozenset[str]:
+        """Return the methods of a type that is no interface, as its descriptor lists them.
+
+        Names stay in the list when the linker removes the code.
+        """
+        at = number - FIRST_DESCRIPTOR
+        if not 0 <= at < self._descriptors.addr.size:
+            return frozenset()
+        try:
+            uncommon = self._uncommon(at)
+            if not uncommon:
+                return frozenset()
+            count, first = self._image.u32(uncommon + 4) & 0xFFFF, uncommon + self._image.u32(uncommon + 8)
+            base = self._names_base(at)
+            offsets = [self._image.i32(first + 16 * index) for index in range(min(count, _MAX_METHODS))]
+            return frozenset(self._name_record(base + offset)[0] for offset in offsets if offset > 0)
+        except NotCaptured:
+            return frozenset()
 
 
 def _column(dtype: type[_Number], values: NDArray[Any]) -> NDArray[_Number]:

@@ -1,0 +1,3 @@
+module encodings
+
+go 1.24
