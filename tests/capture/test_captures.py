@@ -21,7 +21,7 @@ import pytest
 
 from heldby.capture import Capture, capture_process, ptrace
 from heldby.capture.pages import PageCopier
-from heldby.capture.procfs import parse_maps, status_bytes, status_fields
+from heldby.capture.procfs import status_bytes, status_fields
 from heldby.errors import (
     AlreadyTraced,
     CaptureError,
@@ -33,6 +33,8 @@ from heldby.errors import (
     UsageError,
 )
 from heldby.memory.core_file import open_core
+from heldby.memory.mappings import parse_maps, parse_smaps
+from heldby.memory.residency import Residency, unpack_states
 from tests.capture.service import CrashServer, Service
 from tests.support.process import running
 
@@ -90,6 +92,22 @@ def test_the_recorded_mappings_add_up_to_the_resident_size_at_the_pause(
     assert resident is not None
     # The kernel counts VmRSS per processor and adds up in steps.
     assert abs(by_mapping * 1024 - resident) < 1 << 20
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_pages_recorded_as_resident_are_those_that_the_kernel_counts(
+    service: Service, method: str
+) -> None:
+    capture = capture_process(service.pid, None, method=method)  # type: ignore[arg-type]
+
+    note = capture.core.note
+    assert note is not None
+    pages = Residency.of([(s.start, s.resident) for s in unpack_states(note["residency"])])
+    anonymous = [m for m in parse_smaps(note["proc"]["smaps"]) if m.mapping.is_anonymous]
+    readable = [m for m in anonymous if "r" in m.mapping.perms and not m.mapping.path.startswith("[v")]
+    assert sum(m.resident for m in readable) > 4 << 20
+    for memory in readable:
+        assert pages.between(memory.mapping.start, memory.mapping.end) == memory.resident
 
 
 def test_a_capture_carries_its_program(service: Service, busy_program: Path, tmp_path: Path) -> None:

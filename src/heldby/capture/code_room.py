@@ -16,10 +16,10 @@ from typing import Final
 
 import numpy as np
 
-from heldby.capture.procfs import Mapping
 from heldby.capture.program import Program
 from heldby.memory.core_file import PROGRAM_HEADER, PT_LOAD
 from heldby.memory.image import PAGE_SIZE
+from heldby.memory.mappings import Mapping
 
 _ALIGN: Final = 16
 _PF_X: Final = 1

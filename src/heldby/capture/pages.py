@@ -11,14 +11,17 @@ import mmap
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from collections.abc import Mapping as Values
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.capture.procfs import Mapping
+from heldby.capture.page_states import PageStateRecorder
 from heldby.memory.core_writer import CoreWriter
 from heldby.memory.image import PAGE_SIZE
+from heldby.memory.mappings import Mapping
+from heldby.memory.residency import PageStates
 from heldby.progress import Phase
 
 _WINDOW_PAGES: Final = 256
@@ -48,8 +51,10 @@ class PageCopier:
         program_path: the program's file as /proc/PID/maps calls it.
         program: offset and size of the program in the core, None when it does not travel.
         phase: advanced by the bytes read.
+        resident: what smaps says each mapping has in memory, bytes by start address.
 
     Attributes:
+        states: which pages of anonymous memory are resident and which are in swap.
         zero_ranges: anonymous mappings: what of them is in no segment is zero.
         skipped: bytes of address space left out, by reason.
         unreadable_bytes: pages that should be there and could not be read.
@@ -63,6 +68,7 @@ class PageCopier:
         program: tuple[int, int] | None,
         phase: Phase,
         guard: Callable[[], None],
+        resident: Values[int, int] | None = None,
     ) -> None:
         self._writer = writer
         self._program_path = program_path
@@ -74,6 +80,8 @@ class PageCopier:
         buffer = mmap.mmap(-1, _WINDOW_PAGES * PAGE_SIZE)
         self._window = memoryview(buffer)
         self._pages = np.frombuffer(buffer, np.uint64).reshape(_WINDOW_PAGES, PAGE_SIZE // 8)
+        self._resident = resident or {}
+        self.states: list[PageStates] = []
         self.zero_ranges: list[tuple[int, int]] = []
         self.skipped: Counter[str] = Counter()
         self.unreadable_bytes = 0
@@ -103,8 +111,11 @@ class PageCopier:
     def _copy_anonymous(self, mapping: Mapping) -> None:
         bad_before = self.unreadable_bytes
         self._zeros_from = mapping.start
+        states = PageStateRecorder(self._pagemap, mapping)
         for addr, entries in self._page_entries(mapping):
-            self._copy_pages(addr, (entries & _PRESENT_OR_SWAPPED) != 0, mapping.flags)
+            filled = self._copy_pages(addr, (entries & _PRESENT_OR_SWAPPED) != 0, mapping.flags)
+            states.add(addr, entries, filled)
+        self.states.extend(states.finish(self._resident.get(mapping.start)))
         if self.unreadable_bytes == bad_before:
             self.zero_ranges.append((mapping.start, mapping.end))
         self._zeros_from = None
@@ -149,7 +160,9 @@ class PageCopier:
             yield addr, np.where(entries & _GUARD, np.uint64(0), entries)
             addr += len(entries) * PAGE_SIZE
 
-    def _copy_pages(self, addr: int, wanted: NDArray[np.bool_], flags: int) -> None:
+    def _copy_pages(self, addr: int, wanted: NDArray[np.bool_], flags: int) -> NDArray[np.bool_]:
+        """Copy the wanted pages from `addr` on; return which have content (all, where zeros travel too)."""
+        filled = np.zeros(len(wanted), np.bool_)
         pages = np.flatnonzero(wanted)
         while pages.size:
             first = int(pages[0])
@@ -158,6 +171,8 @@ class PageCopier:
             selected[pages[:inside] - first] = True
             pages = pages[inside:]
             self._copy_window(addr + first * PAGE_SIZE, selected, flags)
+            filled[first : first + _WINDOW_PAGES] = selected[: len(wanted) - first]
+        return filled
 
     def _copy_window(self, addr: int, selected: NDArray[np.bool_], flags: int) -> None:
         """Read the selected pages of a window that fits the processor's cache; write those with content."""

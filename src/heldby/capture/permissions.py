@@ -18,7 +18,6 @@ from heldby.capture.headroom import Headroom, available_memory
 from heldby.capture.injection import CODE_SIZE
 from heldby.capture.procfs import (
     in_other_pid_namespace,
-    parse_maps,
     read_text,
     status_bytes,
     status_fields,
@@ -26,6 +25,7 @@ from heldby.capture.procfs import (
 from heldby.capture.program import open_program
 from heldby.capture.recording import estimate_pages
 from heldby.errors import HeldbyError
+from heldby.memory.mappings import parse_maps
 from heldby.units import format_bytes
 
 _CAP_SYS_PTRACE = 19

@@ -29,7 +29,6 @@ from heldby.capture.injection import CODE_SIZE
 from heldby.capture.pages import SourceGone
 from heldby.capture.procfs import (
     namespace_ids,
-    parse_maps,
     require_text,
     status_fields,
     thread_ids,
@@ -47,6 +46,7 @@ from heldby.capture.seccomp import refused_calls
 from heldby.capture.threads import CANCELLING, SUSPENDING, StoppedThreads, already_traced, signals_blocked
 from heldby.errors import Cancelled, CaptureError, NoSpace, NotGoProcess, TargetGone
 from heldby.memory.core_file import CoreFile, open_core
+from heldby.memory.mappings import parse_maps
 from heldby.progress import QUIET, Progress
 from heldby.version import __version__
 
@@ -216,7 +216,7 @@ class _Job:
             with self.progress.phase("forking the process"), signals_blocked():
                 facts, copy, threads = self._fork(rooms)
             settle_copy(copy)
-            facts = complete_facts(facts, copy.pid)
+            facts = complete_facts(facts, copy.pid, self.pid)
             recording.copy(copy.pid, facts, self.progress, self._watch(Headroom(self.pid), threads))
         except SourceGone:
             raise ForkFailed(
@@ -250,7 +250,7 @@ class _Job:
         recording = Recording(self.pid, self.program, self.output.fd)
         try:
             with signals_blocked(SUSPENDING), StoppedThreads(self.pid) as threads:
-                facts = complete_facts(self._facts(threads, inner_ids), self.pid)
+                facts = complete_facts(self._facts(threads, inner_ids), self.pid, self.pid)
                 recording.copy(self.pid, facts, self.progress, lambda: None)
         except SourceGone:
             raise TargetGone(f"process {self.pid} ended while it was captured") from None

@@ -1,10 +1,9 @@
-"""What /proc says of a process: mappings, threads, limits. Reads text only, changes nothing."""
+"""What /proc says of a process: status, threads, limits. Reads text only, changes nothing."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,46 +11,14 @@ from heldby.errors import PermissionDenied, TargetGone
 
 PROC: Final = Path("/proc")
 _CGROUP_ROOT: Final = Path("/sys/fs/cgroup")
-_CGROUP_FILES: Final = ("memory.max", "memory.high", "memory.current", "memory.swap.max", "memory.stat")
-_CGROUP1_FILES: Final = ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat")
-
-
-@dataclass(frozen=True, slots=True)
-class Mapping:
-    """One line of /proc/PID/maps.
-
-    Attributes:
-        perms: four characters such as ``rw-p``.
-        device: ``major:minor`` in hexadecimal; with `inode` it tells files apart.
-    """
-
-    start: int
-    end: int
-    perms: str
-    offset: int
-    device: str
-    inode: int
-    path: str
-
-    @property
-    def size(self) -> int:
-        """Bytes of address space."""
-        return self.end - self.start
-
-    @property
-    def is_private(self) -> bool:
-        """Writes stay in this process."""
-        return self.perms[3] == "p"
-
-    @property
-    def is_anonymous(self) -> bool:
-        """No file is behind it: what was never touched is zero."""
-        return self.inode == 0
-
-    @property
-    def flags(self) -> int:
-        """Permissions as in ELF's ``p_flags``."""
-        return sum(bit for bit, sign in zip((4, 2, 1), self.perms, strict=False) if sign != "-")
+_CGROUP_FILES: Final = (
+    *("memory.max", "memory.high", "memory.current", "memory.peak", "memory.swap.max", "memory.swap.current"),
+    *("memory.stat", "memory.events"),
+)
+_CGROUP1_FILES: Final = (
+    *("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.max_usage_in_bytes", "memory.stat"),
+    *("memory.kmem.usage_in_bytes", "memory.oom_control"),
+)
 
 
 def read_text(pid: int, name: str) -> str | None:
@@ -79,24 +46,6 @@ def require_text(pid: int, name: str) -> str:
             cause="the process belongs to another user, or dropped privileges",
             next_step=f"run as its user or as root; heldby doctor {pid} says what is missing",
         ) from error
-
-
-def parse_maps(text: str) -> list[Mapping]:
-    """Return the mappings of a maps file in address order; lines that make no sense are left out."""
-    return [mapping for line in text.splitlines() if (mapping := _parse_mapping(line)) is not None]
-
-
-def _parse_mapping(line: str) -> Mapping | None:
-    fields = line.split(None, 5)
-    if len(fields) < 5:
-        return None
-    try:
-        start, end = (int(x, 16) for x in fields[0].split("-"))
-        # Newlines in paths come as \012 (fs/proc/task_mmu.c, seq_file_path).
-        path = fields[5].replace("\\012", "\n") if len(fields) > 5 else ""
-        return Mapping(start, end, fields[1], int(fields[2], 16), fields[3], int(fields[4]), path)
-    except ValueError:
-        return None
 
 
 def status_fields(text: str) -> dict[str, str]:
@@ -152,22 +101,45 @@ def in_other_pid_namespace(pid: int) -> bool:
         return False
 
 
+def read_machine_uptime() -> str | None:
+    """Return /proc/uptime: seconds since the machine started."""
+    try:
+        return (PROC / "uptime").read_text()
+    except OSError:
+        return None
+
+
 def cgroup_memory_files(cgroup_text: str) -> dict[str, str]:
-    """Return the readable memory files of the cgroup that ``/proc/PID/cgroup`` names, by file name."""
+    """Return the readable memory files of the cgroup that ``/proc/PID/cgroup`` names, by file name.
+
+    Limits of the groups above count too: ``above memory.max`` has those of all of them, nearest first, and
+    ``processes`` is how many processes share the group.
+    """
     found: dict[str, str] = {}
-    folders: tuple[Path, ...]
-    names: tuple[str, ...]
     for line in cgroup_text.splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
+        parts = [part for part in path.split("/") if part not in ("", "..")]
         if controllers == "":
-            folders, names = (_CGROUP_ROOT, _CGROUP_ROOT / "unified"), _CGROUP_FILES
+            for root in (_CGROUP_ROOT, _CGROUP_ROOT / "unified"):
+                found |= _group_files(root, parts, _CGROUP_FILES, "memory.max")
         elif "memory" in controllers.split(","):
-            folders, names = (_CGROUP_ROOT / "memory",), _CGROUP1_FILES
-        else:
-            continue
-        for folder in folders:
-            found |= dict(_readable(folder / path.lstrip("/"), names))
+            # Version 1 tells the limit of all groups above in memory.stat, hierarchical_memory_limit.
+            found |= _group_files(_CGROUP_ROOT / "memory", parts, _CGROUP1_FILES, None)
+    return found
+
+
+def _group_files(root: Path, parts: list[str], names: tuple[str, ...], limit: str | None) -> dict[str, str]:
+    folder = root.joinpath(*parts)
+    found = dict(_readable(folder, names))
+    if not found:
+        return found
+    if limit is not None:
+        above = [root.joinpath(*parts[:depth]) for depth in range(len(parts) - 1, -1, -1)]
+        limits = [text.strip() for group in above for _, text in _readable(group, (limit,))]
+        found[f"above {limit}"] = " ".join(limits)
+    for _, text in _readable(folder, ("cgroup.procs",)):
+        found["processes"] = str(len(text.split()))
     return found
 
 

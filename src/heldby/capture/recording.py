@@ -11,20 +11,27 @@ from typing import Any, Final
 from heldby.capture.pages import PageCopier
 from heldby.capture.procfs import (
     PROC,
-    Mapping,
     cgroup_memory_files,
     namespace_ids,
-    parse_maps,
+    read_machine_uptime,
     read_text,
     status_bytes,
     status_fields,
 )
 from heldby.capture.program import Program
 from heldby.capture.ptrace import Registers
-from heldby.capture.resident import count_file_pages, with_file_pages
+from heldby.capture.resident import (
+    count_file_pages,
+    count_pages,
+    lost_in_forks,
+    wiped_in_forks,
+    with_counted_pages,
+)
 from heldby.memory.core_file import CAPTURE_NOTE_NAME, CAPTURE_NOTE_TYPE, NT_AUXV, MappedFile, Note
 from heldby.memory.core_writer import CoreWriter, file_note, prpsinfo_note, prstatus_note
 from heldby.memory.image import PAGE_SIZE
+from heldby.memory.mappings import Mapping, parse_maps, parse_smaps
+from heldby.memory.residency import pack_states
 from heldby.progress import Progress
 
 NOTE_VERSION: Final = 1
@@ -38,6 +45,7 @@ class PauseFacts:
     Attributes:
         taken_at: wall clock, ISO 8601 with zone.
         status, stat, smaps, maps: files of /proc/PID; None where unreadable.
+        uptime: /proc/uptime, the machine's clock that `stat` counts in.
         file_pages: resident bytes of file mappings by start address.
         registers: by thread id as the process itself sees it, the main thread first.
         sleeping: threads in uninterruptible sleep, whose registers are known in part or not at all.
@@ -48,6 +56,7 @@ class PauseFacts:
     stat: str | None
     smaps: str | None
     maps: str
+    uptime: str | None
     file_pages: dict[int, int]
     registers: dict[int, Registers]
     sleeping: Sequence[int] = ()
@@ -67,15 +76,24 @@ def read_pause_facts(
         stat=read_text(pid, "stat"),
         smaps=None,
         maps=maps,
+        uptime=read_machine_uptime(),
         file_pages=count_file_pages(pid, maps),
         registers={ids[tid]: registers[tid] for tid in ordered},
         sleeping=tuple(sleeping),
     )
 
 
-def complete_facts(facts: PauseFacts, source: int) -> PauseFacts:
-    """Return the facts with smaps, read from the stopped process or from its copy."""
-    return replace(facts, smaps=with_file_pages(read_text(source, "smaps"), facts.file_pages))
+def complete_facts(facts: PauseFacts, source: int, target: int) -> PauseFacts:
+    """Return the facts with smaps, read from the stopped process or from its copy.
+
+    What a copy cannot know and was not counted in the pause is counted now, in the running process.
+    """
+    smaps = read_text(source, "smaps")
+    if source == target or smaps is None:
+        return replace(facts, smaps=with_counted_pages(smaps, facts.maps, facts.file_pages))
+    lost = {mapping.start for mapping in lost_in_forks(facts.maps, smaps)}
+    late = count_pages(target, [m for m in parse_maps(facts.maps) if m.start in lost - set(facts.file_pages)])
+    return replace(facts, smaps=with_counted_pages(smaps, facts.maps, {**late, **facts.file_pages}))
 
 
 @dataclass(slots=True)
@@ -112,7 +130,8 @@ class Recording:
         offset = self._writer.embed(self.program.fd, self.program.size)
         place = (offset, self.program.size)
         with progress.phase("copying memory", resident or None, "bytes") as phase:
-            copier = PageCopier(source, self._writer, self.program.path, place, phase, guard)
+            in_memory = {item.mapping.start: item.resident for item in parse_smaps(facts.smaps or "")}
+            copier = PageCopier(source, self._writer, self.program.path, place, phase, guard, in_memory)
             try:
                 for mapping in mappings:
                     copier.copy(mapping)
@@ -122,6 +141,7 @@ class Recording:
         self._note = {
             "executable": {"offset": offset, **self.program.facts()},
             "zero_ranges": [list(item) for item in copier.zero_ranges],
+            "residency": [pack_states(states) for states in copier.states],
             "skipped_bytes": dict(copier.skipped),
             "unreadable_bytes": copier.unreadable_bytes,
             "captured_bytes": self.captured_bytes,
@@ -147,6 +167,7 @@ class Recording:
                 "limits": read_text(self.pid, "limits"),
                 "cgroup": cgroup,
                 "cgroup_files": cgroup_memory_files(cgroup or ""),
+                "uptime": facts.uptime,
             },
         }
         packed = json.dumps(note, separators=(",", ":"), ensure_ascii=True).encode()
@@ -178,14 +199,7 @@ def _forked_mappings(source: int, facts: PauseFacts) -> list[Mapping]:
 
     A mapping with MADV_DONTFORK is not there; one with MADV_WIPEONFORK (``wf``) is there and empty.
     """
-    wiped: set[int] = set()
-    start = 0
-    for line in (facts.smaps or "").splitlines():
-        if line.startswith("VmFlags:"):
-            if " wf" in line:
-                wiped.add(start)
-        elif line[:1] in "0123456789abcdef" and "-" in line.split(" ", 1)[0]:
-            start = int(line.split("-", 1)[0], 16)
+    wiped = wiped_in_forks(facts.smaps or "")
     mappings = parse_maps(read_text(source, "maps") or facts.maps)
     return [mapping for mapping in mappings if mapping.start not in wiped]
 

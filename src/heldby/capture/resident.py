@@ -2,22 +2,27 @@
 
 /proc/PID/smaps costs a page-table walk, 35 ms per GiB: more than the fork. The copy's smaps says the same of
 all anonymous memory, and can be read when the service runs again. What a fork does not copy are the pages of
-files that were never written to: those few are counted in the pause, from pagemap.
+files that were never written to, and what madvise(2) keeps out of forks: those are counted from pagemap, in
+the pause where they are few, otherwise just after it.
 """
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
 
-from heldby.capture.procfs import parse_maps
 from heldby.memory.image import PAGE_SIZE
+from heldby.memory.mappings import Mapping, parse_maps, parse_smaps
 
 _PRESENT: Final = np.uint64(1 << 63)
 _MOST_BYTES: Final = 512 << 20
 _MOST_TEXT: Final = 1 << 20
+_AT_ONCE: Final = 1 << 18
+_HEADER: Final = re.compile(r"([0-9a-f]+)-[0-9a-f]+ ")
 
 
 def count_file_pages(pid: int, maps: str) -> dict[int, int]:
@@ -28,35 +33,74 @@ def count_file_pages(pid: int, maps: str) -> dict[int, int]:
     if len(maps) > _MOST_TEXT:
         return {}
     files = [mapping for mapping in parse_maps(maps) if not mapping.is_anonymous]
-    if sum(mapping.size for mapping in files) > _MOST_BYTES:
-        return {}
-    found = {}
+    return {} if sum(mapping.size for mapping in files) > _MOST_BYTES else count_pages(pid, files)
+
+
+def count_pages(pid: int, mappings: Iterable[Mapping]) -> dict[int, int]:
+    """Return the resident bytes of each mapping by its start, without those that cannot be looked at."""
+    found: dict[int, int] = {}
     try:
         pagemap = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return {}
+        return found
     try:
-        for mapping in files:
-            data = os.pread(pagemap, mapping.size // PAGE_SIZE * 8, mapping.start // PAGE_SIZE * 8)
-            entries = np.frombuffer(data[: len(data) // 8 * 8], np.uint64)
-            found[mapping.start] = int(np.count_nonzero(entries & _PRESENT)) * PAGE_SIZE
-    except OSError:
-        pass  # a device that is mapped; what was counted stays
+        for mapping in mappings:
+            try:
+                found[mapping.start] = sum(_present_pages(pagemap, mapping)) * PAGE_SIZE
+            except OSError:
+                continue  # a device
     finally:
         os.close(pagemap)
     return found
 
 
-def with_file_pages(smaps: str | None, resident: dict[int, int]) -> str | None:
-    """Return a copy's smaps with the ``Rss`` of file mappings as counted in the pause."""
+def _present_pages(pagemap: int, mapping: Mapping) -> Iterator[int]:
+    for addr in range(mapping.start, mapping.end, _AT_ONCE * PAGE_SIZE):
+        size = min(_AT_ONCE, (mapping.end - addr) // PAGE_SIZE) * 8
+        data = os.pread(pagemap, size, addr // PAGE_SIZE * 8)
+        yield int(np.count_nonzero(np.frombuffer(data[: len(data) // 8 * 8], np.uint64) & _PRESENT))
+
+
+def wiped_in_forks(smaps: str) -> set[int]:
+    """Return the starts of the mappings that a fork gets empty (MADV_WIPEONFORK, shown as ``wf``)."""
+    wiped: set[int] = set()
+    start = 0
+    for line in smaps.splitlines():
+        if header := _HEADER.match(line):
+            start = int(header[1], 16)
+        elif line.startswith("VmFlags:") and " wf" in line:
+            wiped.add(start)
+    return wiped
+
+
+def lost_in_forks(maps: str, smaps: str) -> list[Mapping]:
+    """Return the mappings whose pages a copy's `smaps` does not tell: of files, and kept out of forks."""
+    known = {item.mapping.start for item in parse_smaps(smaps)}
+    wiped = wiped_in_forks(smaps)
+    return [m for m in parse_maps(maps) if not m.is_anonymous or m.start in wiped or m.start not in known]
+
+
+def with_counted_pages(smaps: str | None, maps: str, resident: dict[int, int]) -> str | None:
+    """Return a copy's smaps with ``Rss`` as it was counted; mappings that the copy lacks come last."""
     if smaps is None or not resident:
         return smaps
-    lines = smaps.split("\n")
+    lines = smaps.rstrip("\n").split("\n")
     counted: int | None = None
+    met: set[int] = set()
     for index, line in enumerate(lines):
         if line.startswith("Rss:"):
             if counted is not None:
-                lines[index] = f"Rss:            {counted // 1024:8d} kB"
-        elif line[:1] in "0123456789abcdef" and "-" in line.split(" ", 1)[0]:
-            counted = resident.get(int(line.split("-", 1)[0], 16))
-    return "\n".join(lines)
+                lines[index] = _rss_line(counted)
+        elif header := _HEADER.match(line):
+            start = int(header[1], 16)
+            met.add(start)
+            counted = resident.get(start)
+    for line in maps.splitlines():
+        header = _HEADER.match(line)
+        if header and (start := int(header[1], 16)) not in met and start in resident:
+            lines += [line, _rss_line(resident[start])]
+    return "\n".join(lines) + "\n"
+
+
+def _rss_line(size: int) -> str:
+    return f"Rss:            {size // 1024:8d} kB"

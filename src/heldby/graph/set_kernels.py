@@ -1,0 +1,125 @@
+"""Compiled loops of what sets of vertices retain: up to 64 sets at once, a bit for each.
+
+``lost[i]`` has the bit of each set without which number i is not reachable.
+"""
+
+# mypy: ignore-errors
+from __future__ import annotations
+
+import numpy as np
+
+from heldby.jit import ONE, ZERO, kernel, prefetch, trailing_zeros, u64
+
+_NONE = np.uint32(0xFFFFFFFF)
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+@kernel
+def mark_direct(offsets, targets, number, order, idom, direct):
+    """Set ``direct[j]`` (uint8) where j's dominator refers to j itself."""
+    for i in range(u64(order.size)):
+        v = u64(order[i])
+        if i + u64(16) < u64(order.size):
+            prefetch(offsets, u64(order[i + u64(16)]))
+        end = u64(offsets[v + ONE])
+        for e in range(u64(offsets[v]), end):
+            j = u64(number[u64(targets[e])])
+            if u64(idom[j]) == i:
+                direct[j] = 1
+
+
+@kernel
+def collect_referrers(offsets, targets, number, order, direct, cursor, referrers, fill):
+    """Count in `cursor` the referrers of each number that is not direct, or with `fill` put them in place.
+
+    ``cursor[j]`` is then the place of the next one. A number's edges to itself are left out.
+    """
+    total = ZERO
+    for i in range(u64(order.size)):
+        v = u64(order[i])
+        if i + u64(16) < u64(order.size):
+            prefetch(offsets, u64(order[i + u64(16)]))
+        for e in range(u64(offsets[v]), u64(offsets[v + ONE])):
+            j = u64(number[u64(targets[e])])
+            if direct[j] == 0 and j != i:
+                if fill:
+                    referrers[u64(cursor[j])] = np.uint32(i)
+                cursor[j] += 1
+                total += ONE
+    return total
+
+
+@kernel
+def sweep(idom, sets, bit_of, lost, heads, starts, referrers, backwards):
+    """Take from `lost` what one pass over all numbers disproves; return whether anything changed.
+
+    What is lost without a set: its members, what they dominate, and what is lost on every way to it. Only
+    `heads`, which their dominators do not refer to, have several ways that count.
+    """
+    last = u64(idom.size) - ONE
+    roundabout = u64(heads.size)
+    next_head = roundabout - ONE if backwards else ZERO  # below 0 it wraps round and is not less than size
+    changed = False
+    for step in range(last):
+        i = last - step if backwards else step + ONE
+        found = lost[u64(idom[i])] | bit_of[u64(sets[i] + 1)]
+        if next_head < roundabout and u64(heads[next_head]) == i:
+            common = _ALL
+            for e in range(u64(starts[next_head]), u64(starts[next_head + ONE])):
+                common &= lost[u64(referrers[e])]
+            found |= common
+            next_head = next_head - ONE if backwards else next_head + ONE
+        if found != lost[i]:
+            lost[i] &= found
+            changed = True
+    return changed
+
+
+@kernel
+def settle(offsets, targets, number, order, sets, bit_of, lost, waiting, queue):
+    """Take from `lost` all that is left to disprove, by following references from where it changes.
+
+    `waiting` (uint8[k]) must be 0 and `queue` (uint32[k]) have room for every number. A number is looked at once
+    for each of its bits at most. Returns how many were looked at.
+    """
+    count = u64(order.size)
+    for i in range(count):
+        queue[i] = np.uint32(i)
+        waiting[i] = 1
+    head, held, looked = ZERO, count, ZERO
+    while held > ZERO:
+        i = u64(queue[head])
+        head = head + ONE if head + ONE < count else ZERO
+        held -= ONE
+        waiting[i] = 0
+        looked += ONE
+        v = u64(order[i])
+        here = lost[i]
+        for e in range(u64(offsets[v]), u64(offsets[v + ONE])):
+            j = u64(number[u64(targets[e])])
+            if j == ZERO:
+                continue
+            left = lost[j] & (here | bit_of[u64(sets[j] + 1)])
+            if left != lost[j]:
+                lost[j] = left
+                if waiting[j] == 0:
+                    waiting[j] = 1
+                    at = head + held
+                    queue[at if at < count else at - count] = np.uint32(j)
+                    held += ONE
+    return looked
+
+
+@kernel
+def add_lost(idom, lost, retained, counts, amounts, numbers):
+    """Add what each set retains to ``amounts[bit]`` and ``numbers[bit]`` (int64[64]).
+
+    A bit that a number has and its dominator has not counts for all that the number dominates.
+    """
+    for i in range(ONE, u64(idom.size)):
+        new = lost[i] & ~lost[u64(idom[i])]
+        while new != ZERO:
+            bit = trailing_zeros(new)
+            amounts[bit] += retained[i]
+            numbers[bit] += np.int64(counts[i])
+            new &= new - ONE
