@@ -30,13 +30,13 @@ def test_core_of_an_arm64_machine_is_refused() -> None:
         load_heap(core)
 
 
-@pytest.mark.parametrize("version", ["go1.23.12", "go1.21.0", "go1.28.1", "devel +1234"])
+@pytest.mark.parametrize("version", ["go1.20.14", "go1.9", "go1.28.1", "devel +1234"])
 def test_release_without_a_layout_is_refused_and_the_known_ones_are_named(version: str) -> None:
     with pytest.raises(Unsupported) as refused:
         table_layout(version, "amd64")
 
     assert version in refused.value.message
-    assert refused.value.cause == "this heldby knows Go 1.24 to 1.27"
+    assert refused.value.cause == "this heldby knows Go 1.21 to 1.27"
 
 
 @pytest.mark.parametrize("release", KNOWN_RELEASES)
@@ -44,4 +44,4 @@ def test_each_known_release_has_a_table_of_its_own(release: str) -> None:
     layout = table_layout(f"go{release}.1", "amd64")
 
     assert layout.release.startswith(release)
-    assert layout.size("runtime.mspan") == 160
+    assert layout.size("runtime.mspan") == (168 if release == "1.21" else 160)

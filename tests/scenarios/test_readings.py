@@ -9,7 +9,7 @@ import pytest
 
 from tests.scenarios.reading import read
 from tests.support.build import MODES, Mode
-from tests.support.scenario import NAMES, expected
+from tests.support.scenario import NAMES, expected, names
 from tests.support.toolchains import Toolchain
 
 pytestmark = pytest.mark.ptrace
@@ -126,7 +126,7 @@ def test_locals_of_blocked_goroutines_hold_by_name(name: str, go: Toolchain) -> 
 
 @pytest.mark.parametrize(("mode", "least"), [(Mode.DEFAULT, 0.995), (Mode.STRIPPED, 0.97)])
 def test_nearly_all_live_bytes_have_a_type(mode: Mode, least: float, go: Toolchain) -> None:
-    totals = [read(name, go, mode).totals for name in (*NAMES, "growth")]
+    totals = [read(name, go, mode).totals for name in (*names(go.minor), "growth")]
 
     live = sum(total.live_bytes for total in totals)
     assert sum(total.typed_bytes or 0 for total in totals) >= least * live

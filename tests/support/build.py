@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from tests.support.toolchains import Toolchain, cache_directory, locked
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCENARIOS = REPOSITORY / "tests" / "scenarios"
 
+_GO_LINE = re.compile(r"^go (\d+\.\d+)\S*$", re.MULTILINE)
 _SOURCES = (".go", ".s", ".mod", ".sum")
 
 
@@ -104,7 +106,8 @@ def _compile(package: Path, toolchain: Toolchain, mode: Mode, program: Path) -> 
         environment = toolchain.environment()
         environment["CGO_ENABLED"] = "1" if recipe.cgo else "0"
         environment["PATH"] = f"{toolchain.go.parent}{os.pathsep}{environment['PATH']}"  # garble asks for go
-        _run([*builder, "build", *recipe.flags, "-o", str(output), "."], package, environment)
+        language = _language(package, toolchain, Path(temporary))
+        _run([*builder, "build", *recipe.flags, *language, "-o", str(output), "."], package, environment)
         if recipe.drop:
             removals = [f"--remove-section={section}" for section in recipe.drop]
             _run(["objcopy", *removals, str(output)], package, environment)
@@ -123,6 +126,20 @@ def _run(command: list[str], directory: Path, environment: dict[str, str]) -> No
     )
     if answer.returncode != 0:
         raise BuildFailed(f"{' '.join(command)} in {directory}:\n{answer.stdout}{answer.stderr}")
+
+
+def _language(package: Path, toolchain: Toolchain, directory: Path) -> list[str]:
+    """Return flags with which a toolchain that is older than the module's ``go`` line builds it all the same.
+
+    The line also chooses GODEBUG settings (how timers work, for one), so newer releases keep the module's own.
+    """
+    text = (_module_root(package) / "go.mod").read_text()
+    wanted = _GO_LINE.search(text)
+    if wanted is None or wanted[1] <= toolchain.minor:
+        return []
+    lowered = directory / "go.mod"
+    lowered.write_text(_GO_LINE.sub(f"go {toolchain.minor}", text))
+    return [f"-modfile={lowered}"]
 
 
 def _module_root(package: Path) -> Path:

@@ -85,8 +85,8 @@ def types_of(heap: Heap) -> Counter[str]:
 def _type(heap: Heap, number: int) -> str:
     """Name a type; the innards of a map (groups, tables, directory) count as the map."""
     name = heap.naming.type_name(number).removesuffix(" (backing)")
-    name = re.sub(r"^(noalg\.)?map\.group\[", "map[", name)
-    return re.sub(r"^(map\[.*) (groups|table|directory)$", r"\1", name)
+    name = re.sub(r"^(noalg\.)?map\.(group|bucket)\[", "map[", name)
+    return re.sub(r"^(map\[.*) (groups|table|directory|buckets|extra|overflow)$", r"\1", name)
 
 
 def _plain(path: str) -> str:

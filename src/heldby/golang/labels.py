@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from heldby.golang.types import (
     TypeTable,
 )
 
+_MAP_PART: Final = re.compile(r"(?:noalg\.)?map\.(group|bucket)(\[.*)")
 _MAX_NAMED_OFFSET: Final = 4096
 
 
@@ -67,10 +69,12 @@ def describe(
         return "string (header)"
     if kind == scan.SLICE and not is_array:
         return f"{name} (header)"
-    if not is_array or (kind == scan.POINTER and types.kind[types.elem[number]] == KIND_MAP_TABLE):
+    to_table = kind == scan.POINTER and types.kind[types.elem[number]] == KIND_MAP_TABLE
+    if not is_array or to_table or types.is_bucket_pointer(number):
         return name
-    if name.startswith(("map.group[", "noalg.map.group[")):
-        return f"map{name[name.index('[') :]} groups"
+    part = _MAP_PART.match(name)
+    if part is not None:
+        return f"map{part[2]} {part[1]}s"
     return f"[]{name}"
 
 

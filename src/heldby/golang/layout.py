@@ -1,9 +1,9 @@
 """Offsets and sizes of the Go runtime's structures and its constants, behind one door.
 
-`Layout` answers by field name; whoever reads the runtime never writes an offset. The built-in tables
-(one JSON file per minor release in ``layouts/``) were read from the DWARF of programs compiled with that
-release. Patch releases moved only fields of ``m``, ``timer`` and ``work`` so far, none that is read
-here without a check.
+`Layout` answers by field name; whoever reads the runtime never writes an offset. The built-in tables (one JSON
+file per minor release in ``layouts/``) are written by ``tools/layouts/generate.py`` from the DWARF of programs
+compiled with that release. Patch releases moved only fields of ``m``, ``timer`` and ``work`` so far, none that
+is read here without a check. What else differs between releases is in `heldby.golang.differences`.
 """
 
 from __future__ import annotations
@@ -18,20 +18,7 @@ from typing import Any, Final
 
 from heldby.errors import Unsupported
 
-KNOWN_RELEASES: Final = ("1.27", "1.26", "1.25", "1.24")
-# Named scalar types of the runtime that are narrower than a word.
-_SIZES: Final = {
-    "spanclass": 1,
-    "mspanstatebox": 1,
-    "waitreason": 1,
-    "uint8": 1,
-    "bool": 1,
-    "int8": 1,
-    "uint16": 2,
-    "int16": 2,
-    "uint32": 4,
-    "int32": 4,
-}
+KNOWN_RELEASES: Final = ("1.27", "1.26", "1.25", "1.24", "1.23", "1.22", "1.21")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +26,9 @@ class Layout:
     """Where the fields of runtime structures lie in one Go release on one architecture.
 
     Attributes:
-        release: the release that the table was made from, e.g. ``1.26.6``.
+        release: the release that the layout was made from, e.g. ``1.26.6``.
         arch: ``amd64`` or ``arm64``.
+        wait_reasons: why a goroutine waits, by ``g.waitreason``.
     """
 
     release: str
@@ -51,7 +39,7 @@ class Layout:
 
     @property
     def minor(self) -> int:
-        """The minor release, 26 for 1.26.6; for tables of strings only, features are asked for with `has`."""
+        """The minor release, 26 for 1.26.6; ask `heldby.golang.differences` what follows from it."""
         return int(self.release.split(".")[1])
 
     def has(self, struct: str, field: str | None = None) -> bool:
@@ -66,7 +54,7 @@ class Layout:
         """Return the byte offset of a field; further names descend into the field's own structure."""
         total = 0
         for name in path:
-            offset, type_name = self._structs[struct]["fields"][name]
+            offset, type_name, _ = self._structs[struct]["fields"][name]
             total += int(offset)
             struct = type_name
         return total
@@ -76,9 +64,8 @@ class Layout:
         return str(self._structs[struct]["fields"][field][1])
 
     def field_size(self, struct: str, field: str) -> int:
-        """Return the bytes of a scalar field: 1, 2, 4 or 8."""
-        type_name = self._structs[struct]["fields"][field][1]
-        return _SIZES.get(type_name.rsplit(".", 1)[-1].lower(), 8)
+        """Return the bytes of a field. Raises KeyError when there is no such field."""
+        return int(self._structs[struct]["fields"][field][2])
 
     def const(self, name: str, default: int | None = None) -> int:
         """Return a constant such as ``runtime._GCmark``; `default` where the release has none."""
@@ -99,6 +86,12 @@ def parse_version(version: str) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
+def is_known(version: str) -> bool:
+    """Tell whether there is a built-in table for a version string as the runtime reports it."""
+    parsed = parse_version(version)
+    return parsed is not None and f"{parsed[0]}.{parsed[1]}" in KNOWN_RELEASES
+
+
 @cache
 def table_layout(version: str, arch: str) -> Layout:
     """Return the built-in layout for a version string as the runtime reports it.
@@ -107,15 +100,26 @@ def table_layout(version: str, arch: str) -> Layout:
         Unsupported: there is no table for that release.
     """
     parsed = parse_version(version)
-    name = f"{parsed[0]}.{parsed[1]}" if parsed else ""
-    if name not in KNOWN_RELEASES:
+    if parsed is None or not is_known(version):
         raise Unsupported(
             f"no layout is known for {version!r} on {arch}",
             cause=f"this heldby knows Go {KNOWN_RELEASES[-1]} to {KNOWN_RELEASES[0]}",
             next_step="install a newer heldby, or see docs/adding-a-release.md",
         )
-    text = resources.files("heldby.golang.layouts").joinpath(f"go{name}.json").read_text("utf-8")
-    table = json.loads(text)
+    name = f"go{parsed[0]}.{parsed[1]}.json"
+    table = json.loads(resources.files("heldby.golang.layouts").joinpath(name).read_text("utf-8"))
     return Layout(
-        table["release"], arch, table[arch]["structs"], table[arch]["consts"], tuple(table["wait_reasons"])
+        table["release"],
+        arch,
+        _of_architecture(table, arch, "structs"),
+        _of_architecture(table, arch, "consts"),
+        tuple(table["wait_reasons"]),
     )
+
+
+def _of_architecture(table: Mapping[str, Any], arch: str, kind: str) -> dict[str, Any]:
+    """Return a table's rows for `arch`: amd64 has them all, others what differs (null: they lack it)."""
+    rows = dict(table["amd64"][kind])
+    if arch != "amd64":
+        rows.update(table[arch][kind])
+    return {name: row for name, row in rows.items() if row is not None}

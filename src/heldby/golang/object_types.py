@@ -51,7 +51,7 @@ EVIDENCE_NAMES: Final = (
 )
 _MAX_SHAPE_ROUNDS: Final = 64
 _SHAPE_SAMPLE: Final = 2048
-_MAP_INNARDS: Final = ("*maps.table", "maps.table")
+_MAP_INNARDS: Final = ("*maps.table", "maps.table", "*runtime.bmap", "runtime.bmap")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +143,8 @@ def type_by_headers(run: TypingRun) -> None:
     """Start from the types that the runtime wrote in malloc headers and large spans."""
     chosen = run.references.typed_objects
     numbers = run.types.numbers_at(run.references.typed_descriptors)
-    # The header of a large map's directory says []*maps.table and no more; the map knows keys and elements.
+    # The header of a large map's directory says []*maps.table and no more, that of a list of overflow buckets
+    # []*runtime.bmap; the map knows keys and elements.
     innards = [number for name in _MAP_INNARDS for number in run.types.named(name)]
     told = (numbers != 0) & ~np.isin(numbers, np.array(innards, np.uint32))
     chosen, numbers = chosen[told], numbers[told]

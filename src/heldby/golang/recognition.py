@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from heldby.golang import type_scan as scan
 from heldby.golang.closures import Captures, ClosureStructs, closure_type, entries_of
+from heldby.golang.differences import CLEANUP_HAS_CALL
 from heldby.golang.functions import FunctionTable
 from heldby.golang.shape_kernels import read_pointer_bits, sample_by_type
 from heldby.golang.specials import CLEANUP, WEAK_HANDLE, SpecialTable
@@ -132,7 +133,7 @@ def recognise_specials(run: TypingRun, specials: SpecialTable) -> None:
     """Type the boxes that specials refer to: weak handles, and the arguments of cleanups."""
     handles = run.objects.find(specials.payload[specials.of_kind(WEAK_HANDLE), 0])
     _accept_pointer_free(run, handles, WEAK_HANDLE_TYPE)
-    if run.types.layout.has("runtime.specialCleanup", "cleanup"):
+    if CLEANUP_HAS_CALL.holds(run.types.layout):
         # From Go 1.26: {call, fn, arg, id}; a small argument without pointers gets a box of 16 bytes.
         boxes = run.objects.find(specials.payload[specials.of_kind(CLEANUP), 2])
         _accept_pointer_free(run, boxes, CLEANUP_ARGUMENT)

@@ -12,17 +12,17 @@ from heldby.golang.object_kernels import object_at
 from heldby.jit import ONE, ZERO, kernel, trailing_zeros, u64
 from heldby.memory.paging_kernels import PAGE_MISSING, load64, page_of
 
-NO_POINTERS, IN_SPAN_BITMAP, TYPE_MASK = 0, 1, 2
+NO_POINTERS, POINTER_BITS, TYPE_MASK = 0, 1, 2
 
 
 class ScanPlan(NamedTuple):
     """How to find the pointer words of each span's slots.
 
     Attributes:
-        how: ``uint8[S]``: NO_POINTERS, IN_SPAN_BITMAP or TYPE_MASK.
+        how: ``uint8[S]``: NO_POINTERS, POINTER_BITS or TYPE_MASK.
         base, elemsize, nelems, first_word: of the span; ``uint64[S]``.
         first_object: ``uint64[S]``, number of the first object of the span.
-        bitmap: ``uint64[S]``, address of the in-span bitmap.
+        bitmap: ``uint64[S]``, address of the pointer bits of the span's slots, one a word.
         data_words: ``uint64[S]``, words that precede the value in a slot (1 for a malloc header).
         first_typed: ``uint64[S]``, row of `mask_of` for the span's first object.
         mask_of: ``int32[...]``, mask of each object in TYPE_MASK spans, -1 when its type is unreadable.
@@ -93,7 +93,7 @@ def extract_references(pages, index, plan, low, high, fill, edge, offsets, targe
             pointers = slot_words
             mask = ZERO
             first_bit = ZERO
-            if how == IN_SPAN_BITMAP:
+            if how == POINTER_BITS:
                 first_bit = i * slot_words
             else:
                 m = plan.mask_of[typed]
@@ -114,7 +114,7 @@ def extract_references(pages, index, plan, low, high, fill, edge, offsets, targe
                     # Up to 64 pointer bits at word w of this tile.
                     at = first_bit + w
                     shift = at & u64(63)
-                    if how == IN_SPAN_BITMAP:
+                    if how == POINTER_BITS:
                         chunk = load64(directory, tables, memory, plan.bitmap[s] + ((at >> u64(6)) << u64(3)))
                     else:
                         chunk = plan.mask_bits[mask + (at >> u64(6))]

@@ -1,7 +1,8 @@
 """References: the pointers from object to object, as the collector sees them.
 
 Precise only: bits at the end of the span up to 512 bytes, the type in the malloc header above, the span's
-type for large objects (runtime/mbitmap.go, Go 1.22+). Noscan objects refer to nothing.
+type for large objects (runtime/mbitmap.go, Go 1.22+); in Go 1.21 the arena's bits for all. Noscan objects refer
+to nothing.
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from heldby.golang.arena_bitmaps import ArenaBitmaps
 from heldby.golang.objects import ObjectTable
 from heldby.golang.reference_kernels import (
-    IN_SPAN_BITMAP,
     NO_POINTERS,
+    POINTER_BITS,
     TYPE_MASK,
     ScanPlan,
     extract_references,
     read_headers,
 )
 from heldby.golang.runtime import Runtime
-from heldby.golang.spans import MAX_BITMAP_ELEMSIZE, PAGE_BYTES, SpanTable
+from heldby.golang.spans import SpanTable
 from heldby.golang.type_masks import TypeMask, TypeMasks
 
 _THREADS: Final = 2
-_INLINE_MARK_BYTES: Final = 128
 _CHUNK_BITS: Final = 64
 
 
@@ -122,18 +123,17 @@ def _scan_plan(
     runtime: Runtime, objects: ObjectTable
 ) -> tuple[ScanPlan, NDArray[np.uint32], NDArray[np.uint64]]:
     spans = objects.spans
-    scan = ~spans.noscan
-    large = spans.large
     how = np.full(len(spans), NO_POINTERS, np.uint8)
-    in_bitmap = scan & ~large & (spans.elemsize <= MAX_BITMAP_ELEMSIZE)
-    how[in_bitmap] = IN_SPAN_BITMAP
-    by_type = scan & ~in_bitmap
+    has_bits = spans.pointer_bits != 0
+    how[has_bits] = POINTER_BITS
+    by_type = ~spans.noscan & ~has_bits
     how[by_type] = TYPE_MASK
     first_object = _first_objects(objects)
-    span_bytes = spans.pages * np.uint64(PAGE_BYTES)
-    marks = np.where(spans.inline_marks, np.uint64(_INLINE_MARK_BYTES), np.uint64(0))
     typed_objects, descriptors = _typed_objects(runtime, objects, by_type)
-    mask_of, masks = _masks(TypeMasks(runtime), descriptors)
+    if spans.types_in_slots:
+        mask_of, masks = _masks(TypeMasks(runtime), descriptors)
+    else:
+        mask_of, masks = _scattered_masks(ArenaBitmaps(runtime), objects, typed_objects)
     per_span = np.zeros(len(spans), np.int64)
     counts = np.diff(np.append(first_object, len(objects) + 1).astype(np.int64))
     per_span[by_type] = counts[by_type]
@@ -145,8 +145,8 @@ def _scan_plan(
         nelems=spans.nelems,
         first_word=np.ascontiguousarray(objects.index.spans[:, 3]),
         first_object=first_object,
-        bitmap=spans.base + span_bytes - span_bytes // np.uint64(64) - marks,
-        data_words=(by_type & ~large).astype(np.uint64),
+        bitmap=spans.pointer_bits,
+        data_words=spans.has_headers.astype(np.uint64),
         first_typed=first_typed.astype(np.uint64),
         mask_of=mask_of,
         **_packed(masks),
@@ -167,7 +167,7 @@ def _typed_objects(
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
     """Return the objects that name their type (ascending) and the descriptor addresses that they name."""
     spans = objects.spans
-    chosen = np.flatnonzero(by_type)
+    chosen = np.flatnonzero(by_type & spans.types_in_slots)
     mine = by_type[objects.span]
     mine[0] = False
     typed = np.flatnonzero(mine).astype(np.uint32)
@@ -198,6 +198,24 @@ def _masks(reader: TypeMasks, descriptors: NDArray[np.uint64]) -> tuple[NDArray[
             numbers[row] = len(masks)
             masks.append(mask)
     return numbers[inverse].astype(np.int32), masks
+
+
+def _scattered_masks(
+    bitmaps: ArenaBitmaps, objects: ObjectTable, chosen: NDArray[np.uint32]
+) -> tuple[NDArray[np.int32], list[TypeMask]]:
+    """Return the masks of objects in spans that lie in several arenas of Go 1.21, each with one of its own.
+
+    There are few: no more than the objects of one span for each border between arenas.
+    """
+    masks: list[TypeMask] = []
+    numbers = np.full(chosen.size, -1, np.int32)
+    sizes = objects.spans.elemsize[objects.span[chosen]]
+    for row, (addr, size) in enumerate(zip(objects.addr[chosen].tolist(), sizes.tolist(), strict=True)):
+        pointers = bitmaps.mask(addr, size)
+        if pointers is not None:
+            numbers[row] = len(masks)
+            masks.append(TypeMask(size // 8, pointers))
+    return numbers, masks
 
 
 def _packed(masks: list[TypeMask]) -> dict[str, NDArray[np.uint64]]:

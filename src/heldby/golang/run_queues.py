@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.errors import NotCaptured
+from heldby.golang.differences import CLEANUP_HAS_CALL, CLEANUP_QUEUE
 from heldby.golang.module import lie_in
 from heldby.golang.objects import ObjectTable
 from heldby.golang.runtime import Runtime
@@ -72,11 +73,11 @@ def queued_finalizers(runtime: Runtime, objects: ObjectTable) -> U64:
 def queued_cleanups(runtime: Runtime, objects: ObjectTable) -> U64:
     """Return the pointers of all queued cleanups; empty up to Go 1.24, which queues them as finalizers."""
     layout = runtime.layout
-    if not layout.has("runtime.cleanupQueue", "all"):
+    if not CLEANUP_QUEUE.holds(layout):
         return np.zeros(0, np.uint64)
     header = "runtime.cleanupBlockHeader"
     # runtime/mcleanup.go: *funcval in 1.25, {call, fn, arg} from 1.26.
-    words = 3 if layout.has("runtime.specialCleanup", "cleanup") else 1
+    words = 3 if CLEANUP_HAS_CALL.holds(layout) else 1
 
     def sound(entries: U64) -> bool:
         rows = entries.reshape(-1, words)[:, : min(words, 2)]

@@ -162,7 +162,8 @@ def _find_mheap(image: Image, head: ModuleHead, layout: Layout) -> int:
 def _span_classes_agree(image: Image, layout: Layout, mheap: int) -> bool:
     """Check ``central[i].spanclass == i`` for all 136 entries; the stride depends on the cache line."""
     start = mheap + layout.offset("runtime.mheap", "central")
-    stride = 192 if layout.arch == "amd64" else 256
+    # The entries are padded to the cache line, 64 bytes on amd64 and 128 on arm64; spanalloc comes next.
+    stride = (layout.offset("runtime.mheap", "spanalloc") + mheap - start) // _SPAN_CLASSES
     at = layout.offset("runtime.mcentral", "spanclass")
     try:
         raw = image.read_array(start, stride * _SPAN_CLASSES)

@@ -39,7 +39,7 @@ _MAX_DEPTH: Final = 32
 # Generic shapes stand for types that have a descriptor of their own; parts of maps and channels are known by
 # their map and channel; closures by their function.
 _NEVER_ALLOCATED: Final = re.compile(
-    r"^go\.shape|[\[,]go\.shape|^struct \{ F uintptr|^maps\.(Map|table)$|^runtime\.hchan$"
+    r"^go\.shape|[\[,]go\.shape|^struct \{ F uintptr|^maps\.(Map|table)$|^runtime\.(hchan|hmap|mapextra)$"
 )
 
 
@@ -76,16 +76,19 @@ class ShapeIndex:
                 self.pointer_to[types.synthetic(role, number)] = number
 
     def _map_parts(self) -> U32:
-        """Return header and table of every map; of map types with equal groups the one without a name."""
+        """Return the records of every map; of map types with equal groups or buckets the one without a name."""
         types = self._types
         chosen: dict[int, int] = {}
         for number in np.flatnonzero(types.kind[: len(types)] == scan.MAP).tolist():
-            group = types.synthetic("group", number)
+            group = types.synthetic("group", number) or types.synthetic("bucket", number)
             if group and (group not in chosen or types[number].name.startswith("map[")):
                 chosen[group] = number
-        parts = [types.synthetic(role, number) for number in chosen.values() for role in ("map", "table")]
+        parts: list[int] = []
         for number in chosen.values():
-            types.synthetic("table pointer", number)
+            swiss = types.synthetic("group", number) != 0
+            roles = ("map", "table") if swiss else ("map", "extra", "overflow")
+            parts.extend(types.synthetic(role, number) for role in roles)
+            types.synthetic("table pointer" if swiss else "bucket pointer", number)
         return np.array(parts, np.uint32)
 
     def _allocatable(self) -> U32:
@@ -333,7 +336,7 @@ class ShapeMatcher:
         used[made] = used[types.elem[made]]
         maps = np.flatnonzero(used[: allocated.size] & (types.kind[: allocated.size] == scan.MAP))
         for number in maps.tolist():
-            used[types.synthetic("group", number)] = True
+            used[types.synthetic("group", number) or types.synthetic("bucket", number)] = True
         return used
 
     def _pairs(self, objects: U32, bits: U64, state: TypingState, sample: int | None) -> tuple[U32, U32]:

@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.errors import CheckFailed
+from heldby.golang.arena_bitmaps import ArenaBitmaps
+from heldby.golang.differences import ARENA_BITMAP, INLINE_MARKS, MALLOC_HEADERS
 from heldby.golang.runtime import Runtime
 from heldby.golang.structs import StructRows
 
 PAGE_BYTES: Final = 8192
 _MAX_SPANS: Final = 1 << 30
-# runtime/mbitmap.go (1.22+): up to 512 bytes the pointer bits lie at the end of the span.
+# runtime/mbitmap.go (1.22+): up to 512 bytes the pointer bits lie at the end of the span. Such a span is one page.
 MAX_BITMAP_ELEMSIZE: Final = 512
 _INLINE_MARK_BYTES: Final = 128
 
@@ -46,6 +48,9 @@ class SpanTable:
         user_arena: a chunk of the arena experiment.
         specials: address of the first special, 0 for none.
         large_type: address of the type descriptor of a large object with pointers, 0 for none.
+        pointer_bits: address of the bits, one a word, that tell the pointers of the span's slots, beginning with
+            the first slot; 0 for spans without pointers and where the type of an object tells them.
+        types_in_slots: whether the slots of `has_headers` exist in this release.
         manual_base, manual_pages: spans that the runtime manages by hand (stacks, collector's buffers).
         dropped: spans whose fields contradict each other; they were left out.
         missing: spans whose mspan is not in the capture.
@@ -66,6 +71,8 @@ class SpanTable:
     user_arena: NDArray[np.bool_]
     specials: U64
     large_type: U64
+    pointer_bits: U64
+    types_in_slots: bool
     manual_base: U64
     manual_pages: U64
     dropped: int
@@ -89,7 +96,7 @@ class SpanTable:
     @property
     def has_headers(self) -> NDArray[np.bool_]:
         """Spans whose slots start with the address of their type (malloc header, 1.22+)."""
-        return ~self.noscan & ~self.large & (self.elemsize > MAX_BITMAP_ELEMSIZE)
+        return ~self.noscan & ~self.large & (self.elemsize > MAX_BITMAP_ELEMSIZE) & self.types_in_slots
 
 
 def read_spans(runtime: Runtime) -> SpanTable:
@@ -133,11 +140,12 @@ def _columns(
     user_arena = take("isUserArenaChunk") != 0
     span_bytes = pages * np.uint64(PAGE_BYTES)
     fits_bitmap = small & (elemsize <= MAX_BITMAP_ELEMSIZE)
-    bitmap = np.where(fits_bitmap & scan, span_bytes // np.uint64(64), np.uint64(0))
+    headers = MALLOC_HEADERS.holds(layout)
+    bitmap = np.where(fits_bitmap & scan & headers, span_bytes // np.uint64(64), np.uint64(0))
     divisor = np.maximum(elemsize, np.uint64(1))
     with_marks = (span_bytes - bitmap - np.uint64(_INLINE_MARK_BYTES)) // divisor
     without_marks = (span_bytes - bitmap) // divisor
-    inline = fits_bitmap & (elemsize >= 16) & _green_tea(runtime) & (nelems == with_marks)
+    inline = fits_bitmap & (elemsize >= 16) & INLINE_MARKS.holds(layout) & (nelems == with_marks)
     # For some sizes both formulas agree; one span without room for marks shows a build that has none (1.25).
     if (fits_bitmap & (elemsize >= 16) & (nelems != with_marks) & (nelems == without_marks)).any():
         inline[:] = False
@@ -167,9 +175,9 @@ def _columns(
         inline_marks=inline[good],
         user_arena=user_arena[good],
         specials=take("specials")[good],
-        large_type=(take("largeType") if layout.has("runtime.mspan", "largeType") else np.zeros_like(base))[
-            good
-        ],
+        large_type=(take("largeType") if headers else np.zeros_like(base))[good],
+        pointer_bits=_pointer_bits(runtime, base, span_bytes, bitmap, inline, scan)[good],
+        types_in_slots=headers,
         manual_base=rows.column("startAddr")[manual],
         manual_pages=rows.column("npages")[manual],
         dropped=int(bad.sum()),
@@ -178,8 +186,19 @@ def _columns(
     return table, bad
 
 
-def _green_tea(runtime: Runtime) -> bool:
-    return runtime.layout.has("runtime.heapArena", "pageUseSpanInlineMarkBits")
+def _pointer_bits(
+    runtime: Runtime,
+    base: U64,
+    span_bytes: U64,
+    bitmap: U64,
+    inline: NDArray[np.bool_],
+    scan: NDArray[np.bool_],
+) -> U64:
+    """Return `SpanTable.pointer_bits`; `bitmap` is the bytes of each span that its pointer bits take."""
+    if ARENA_BITMAP.holds(runtime.layout):
+        return np.where(scan, ArenaBitmaps(runtime).addresses(base, span_bytes), np.uint64(0))
+    marks = np.where(inline, np.uint64(_INLINE_MARK_BYTES), np.uint64(0))
+    return np.where(bitmap != 0, base + span_bytes - bitmap - marks, np.uint64(0))
 
 
 def _check_page_count(runtime: Runtime, pages: int, bad: int, spans: int) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from heldby.golang import stack_kernels as unwinding
 from heldby.golang import stack_root_kernels as rooting
 from heldby.golang import stack_task_kernels as tasks
+from heldby.golang.differences import VECTOR_REGISTERS_ARE_ROOTS
 from heldby.golang.executing import Executing, find_executing
 from heldby.golang.functions import FunctionTable
 from heldby.golang.goroutines import Goroutines
@@ -197,8 +198,8 @@ def _has_stack(layout: Layout, goroutines: Goroutines) -> NDArray[np.bool_]:
 
 
 def _has_vectors(layout: Layout, goroutines: Goroutines) -> NDArray[np.bool_]:
-    """Tell whose saved vector registers count: the collector looks at them from Go 1.27 on (``xRegScan``)."""
-    return goroutines.async_safe_point & (layout.minor >= 27)
+    """Tell whose saved vector registers count: the collector looks at them in some releases."""
+    return goroutines.async_safe_point & VECTOR_REGISTERS_ARE_ROOTS.holds(layout)
 
 
 def _stack_rows(layout: Layout, goroutines: Goroutines, executing: Executing) -> Words:

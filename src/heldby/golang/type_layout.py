@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 from heldby.golang import type_scan as scan
 from heldby.golang.types import (
     CLOSURE,
+    KIND_BUCKET_MAP,
     KIND_CHANNEL,
     KIND_CLOSURE,
     KIND_MAP,
+    KIND_MAP_EXTRA,
+    KIND_MAP_OVERFLOW,
     KIND_MAP_TABLE,
     KIND_MEMORY,
     WEAK_HANDLE,
@@ -34,7 +37,7 @@ MAX_PROGRAM_WORDS: Final = 1 << 20
 # All programs together; only damaged descriptors, whose fields lie on top of each other, come near.
 _MAX_WORDS: Final = 1 << 25
 _MAX_DEPTH: Final = 48
-_GROUP_NAME: Final = re.compile(r"(noalg\.)?map\.group\[")
+_GROUP_NAME: Final = re.compile(r"(noalg\.)?map\.(group|bucket)\[")
 _TRIE_NODE: Final = re.compile(r"(sync|unique)\.node\[")
 _TRIE_PART: Final = re.compile(r"(sync|unique)\.(node|indirect|entry|HashTrieMap)\[")
 _ATOMIC_POINTER: Final = re.compile(r"(sync/)?atomic\.Pointer\[")  # with its path in debug information
@@ -43,7 +46,9 @@ _LARGER: Final = {"time.Timer": "runtime.timeTimer", "time.Ticker": "runtime.tim
 _SILENT_TRIE: Final = {"node": "", "root": "", "children": "", "overflow": ""}
 # Fields that say nothing to a reader of paths: the innards of containers.
 _SILENT: Final = {
-    "sync.Map": {"m": ""},
+    "sync.Map": {"m": "", "read": "", "dirty": ""},
+    "sync.readOnly": {"m": ""},  # the halves of a sync.Map up to Go 1.23
+    "sync.entry": {"p": ""},
     "atomic.Value": {"v": ""},
     "sync.poolLocal": {"poolLocalInternal": ""},
 }
@@ -225,7 +230,7 @@ class TypeLayouts:
     def _build(self, number: int, depth: int) -> Program:
         of = self.types[number]
         if of.kind in (scan.STRUCT, KIND_CLOSURE):
-            return self._struct(of, depth)
+            return self._struct(number, of, depth)
         if of.kind == scan.ARRAY:
             return self._array(of, depth)
         return self._word(number, of)
@@ -244,7 +249,7 @@ class TypeLayouts:
             kind, word, target = INTERFACE, 1, 0 if self._is_empty(number) else number
         elif of.kind == scan.FUNC:
             kind, target = FUNC, CLOSURE
-        elif of.kind == scan.MAP and types.synthetic("group", number):
+        elif of.kind == scan.MAP and (types.synthetic("group", number) or types.synthetic("bucket", number)):
             kind, target = POINTER, types.synthetic("map", number)
         elif of.kind == scan.CHAN:
             kind, target = POINTER, types.synthetic("channel", number)
@@ -253,6 +258,10 @@ class TypeLayouts:
             aux = types.synthetic("table pointer", of.elem)
         elif of.kind == KIND_MAP_TABLE:
             kind, word, target = ARRAY_OF, 2, types.synthetic("group", of.elem)
+        elif of.kind == KIND_MAP_OVERFLOW:
+            kind, target = SLICE, types.synthetic("bucket pointer", of.elem)
+        elif of.kind in (KIND_BUCKET_MAP, KIND_MAP_EXTRA):
+            return self._bucket_map(of)
         elif of.kind == KIND_CHANNEL:
             return self._channel(of)
         return _program([word], [kind], [target], [aux], [0])
@@ -280,6 +289,23 @@ class TypeLayouts:
         run = self.labels.number("[*]") if elem and self.types.kind[elem] == scan.ARRAY else 0
         return _program([0], [kind], [target], [aux], [run])
 
+    def _bucket_map(self, of: GoType) -> Program:
+        """Return the program of ``runtime.hmap`` or ``runtime.mapextra``: what they hold has no name of its own."""
+        layout, types = self.types.layout, self.types
+        bucket = types.synthetic("bucket", of.elem)
+        if of.kind == KIND_MAP_EXTRA:
+            names, struct = ("overflow", "oldoverflow", "nextOverflow"), "runtime.mapextra"
+            overflow = types.synthetic("overflow", of.elem)
+            kinds, targets = [POINTER] * 3, [overflow, overflow, bucket]
+        else:
+            names, struct = ("buckets", "oldbuckets", "extra"), "runtime.hmap"
+            kinds, targets = (
+                [ARRAY_OF, ARRAY_OF, POINTER],
+                [bucket, bucket, types.synthetic("extra", of.elem)],
+            )
+        words = [layout.offset(struct, name) // 8 for name in names]
+        return _program(words, kinds, targets, [0] * 3, [0] * 3)
+
     def _channel(self, of: GoType) -> Program:
         elem = self.types[of.elem].elem
         rest = self._fields_of(of, of.fields, _MAX_DEPTH)
@@ -304,9 +330,9 @@ class TypeLayouts:
             np.tile(label, count),
         )
 
-    def _struct(self, of: GoType, depth: int) -> Program:
+    def _struct(self, number: int, of: GoType, depth: int) -> Program:
         if _GROUP_NAME.match(of.name):
-            return self._group(of, depth)
+            return self._group(number, of, depth)
         if of.name == "sync.eface":
             return _program([1], [INTERFACE], [0], [0], [0])
         if of.name.startswith("weak.Pointer["):
@@ -342,12 +368,17 @@ class TypeLayouts:
             return ""
         return "." + field.name
 
-    def _group(self, of: GoType, depth: int) -> Program:
-        """Return the program of a map group: control word, then slots (or split keys and elems, 1.27)."""
+    def _group(self, number: int, of: GoType, depth: int) -> Program:
+        """Return the program of a map group: control word, then slots (or split keys and elems, 1.27).
+
+        The buckets of old maps are the like: top bits, keys, elems and a pointer to an overflow bucket.
+        """
         parts: list[Program] = []
         room = MAX_PROGRAM_WORDS
         for field in of.fields:
             array = self.types[field.type]
+            if field.name == "overflow" and array.kind == scan.UNSAFE_POINTER:
+                parts.append(_program([field.offset // 8], [POINTER], [number], [0], [0]))
             if array.kind != scan.ARRAY or room <= 0:
                 continue
             slot = self.types[array.elem]

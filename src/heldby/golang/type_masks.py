@@ -39,6 +39,7 @@ class TypeMasks:
 
     def __init__(self, runtime: Runtime) -> None:
         self._image = runtime.image
+        # 0 where MASKS_ON_DEMAND does not hold.
         self._on_demand = runtime.layout.const("internal/abi.TFlagGCMaskOnDemand", 0)
         # While a mask is built its word holds &runtime.inProgress, a byte among the module's variables.
         self._variables = [module.range("noptrdata", "end") for module in runtime.modules]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from heldby.errors import InternalError, NotCaptured
 from heldby.golang import type_scan as scan
+from heldby.golang.differences import WEAK_HANDLES_STAND_ALONE
 from heldby.golang.layout import Layout
 from heldby.golang.module import Module
 from heldby.golang.runtime import Runtime
@@ -26,7 +27,10 @@ UNKNOWN, STRING_DATA, TINY_BLOCK, CLOSURE, WEAK_HANDLE, CLEANUP_ARGUMENT = range
 FIRST_DESCRIPTOR: Final = 8
 # Kinds beyond reflect's 26, for what has no descriptor.
 KIND_MEMORY, KIND_CLOSURE, KIND_MAP, KIND_MAP_TABLE, KIND_CHANNEL = range(32, 37)
+# Of maps made of buckets (Go 1.21 to 1.23): runtime.hmap, runtime.mapextra, and the list of overflow buckets.
+KIND_BUCKET_MAP, KIND_MAP_EXTRA, KIND_MAP_OVERFLOW = range(37, 40)
 _Number = TypeVar("_Number", bound=np.generic)
+_OVERFLOW: Final = " overflow"
 _MAX_NAME_READ: Final = 1 << 15
 _MAX_METHODS: Final = 4096
 _EMBEDDED, _HAS_TAG = 8, 2
@@ -128,8 +132,7 @@ class TypeTable:
         self.size[STRING_DATA] = 1
         self.size[CLOSURE] = 8
         self.size[TINY_BLOCK] = self.size[CLEANUP_ARGUMENT] = 16
-        # runtime/mheap.go, getOrAddWeakHandle: an atomic.Uintptr, from 1.26 in 16 bytes of its own.
-        self.size[WEAK_HANDLE] = 16 if layout.minor >= 26 else 8
+        self.size[WEAK_HANDLE] = 16 if WEAK_HANDLES_STAND_ALONE.holds(layout) else 8
         self._known: dict[int, GoType] = {}
         self._by_name: dict[str, list[int]] | None = None
         self._synthetic: dict[tuple[str, int], int] = {}
@@ -245,7 +248,8 @@ class TypeTable:
     def synthetic(self, role: str, base: int) -> int:
         """Return the number of a part that belongs to map or channel type `base`.
 
-        Roles: ``map`` (its header), ``table``, ``table pointer``, ``group``, ``channel``.
+        Roles: ``channel``; ``map`` (its header); of Swiss maps ``table``, ``table pointer``, ``group``; of maps
+        made of buckets ``bucket``, ``bucket pointer``, ``extra``, ``overflow``. 0 where the type has no such part.
         """
         key = (role, base)
         if key not in self._synthetic:
@@ -255,11 +259,14 @@ class TypeTable:
     def _make(self, role: str, base: int) -> int:
         of = self[base]
         layout = self.layout
-        if role == "group":
-            at = base - FIRST_DESCRIPTOR
-            swiss = layout.has("internal/runtime/maps.Map") and 0 <= at < self._descriptors.addr.size
-            return self.number_at(int(self._descriptors.extra[at, 2])) if swiss else 0
+        if role in ("group", "bucket"):
+            return self._map_part(base) if self._has_buckets(base) == (role == "bucket") else 0
+        if role in ("bucket pointer", "extra", "overflow"):
+            return self._make_bucket_part(role, base)
         if role == "map":
+            if self._has_buckets(base):
+                known = GoType(name=of.name, kind=KIND_BUCKET_MAP, size=48, ptrbytes=48, elem=base)
+                return self.add(known, pointer_mask=0b101100)  # buckets, oldbuckets, extra
             known = GoType(name=of.name, kind=KIND_MAP, size=48, ptrbytes=24, elem=base)
             return self.add(known, pointer_mask=1 << 2)
         if role == "table":
@@ -282,6 +289,38 @@ class TypeTable:
             fields=self[runtime_type].fields if runtime_type else (),
         )
         return self.add(known, pointer_mask=int(self.pointer_mask[runtime_type]))
+
+    def _make_bucket_part(self, role: str, base: int) -> int:
+        """Make ``runtime.mapextra``, ``[]*bmap`` or ``*bmap`` of one map type (runtime/map.go, Go 1.23)."""
+        name = self[base].name + (" extra" if role == "extra" else _OVERFLOW)
+        if role == "extra":
+            known = GoType(name=name, kind=KIND_MAP_EXTRA, size=24, ptrbytes=24, elem=base)
+            return self.add(known, pointer_mask=0b111)
+        if role == "overflow":
+            known = GoType(name=name, kind=KIND_MAP_OVERFLOW, size=24, ptrbytes=8, elem=base)
+        else:
+            bucket = self.synthetic("bucket", base)
+            known = GoType(name=name, kind=scan.POINTER, size=8, ptrbytes=8, elem=bucket)
+        return self.add(known, pointer_mask=1)
+
+    def is_bucket_pointer(self, number: int) -> bool:
+        """Tell whether a type is ``*bmap`` in a map's list of overflow buckets, made by `synthetic`."""
+        return number >= self._end_of_descriptors and self[number].name.endswith(_OVERFLOW)
+
+    def _map_part(self, base: int) -> int:
+        """Return what a map type's values are made of, its group or bucket; 0 for types without a descriptor."""
+        at = base - FIRST_DESCRIPTOR
+        known = 0 <= at < self._descriptors.addr.size and self.kind[base] == scan.MAP
+        return self.number_at(int(self._descriptors.extra[at, 2])) if known else 0
+
+    def _has_buckets(self, base: int) -> bool:
+        """Tell whether values of map type `base` are made of buckets: the descriptor says it, not the release.
+
+        cmd/compile/internal/reflectdata (Go 1.23), MapBucketType: ``topbits [8]uint8`` is a bucket's first field.
+        """
+        part = self._map_part(base)
+        fields = self[part].fields if part else ()
+        return bool(fields) and fields[0].name == "topbits"
 
     def _understand(self, number: int) -> GoType:
         if number in _BUILTIN_NAMES or number < FIRST_DESCRIPTOR:
@@ -360,7 +399,7 @@ class TypeTable:
         if not descriptors.tflag[at] & scan.UNCOMMON:
             return 0
         kind = int(descriptors.kind[at])
-        size = self.layout.size("internal/abi.MapType") if kind == scan.MAP else int(scan.KIND_BYTES[kind])
+        size = self._map_descriptor_bytes(at) if kind == scan.MAP else int(scan.KIND_BYTES[kind])
         return int(descriptors.addr[at]) + size
 
     def _names_base(self, at: int) -> int:
@@ -386,6 +425,14 @@ class TypeTable:
             return frozenset(self._name_record(base + offset)[0] for offset in offsets if offset > 0)
         except NotCaptured:
             return frozenset()
+
+    def _map_descriptor_bytes(self, at: int) -> int:
+        """Return the size of a map type's descriptor; builds of 1.24 and 1.25 have one of two kinds."""
+        old = self._has_buckets(at + FIRST_DESCRIPTOR)
+        names = ("internal/abi.OldMapType",) if old else ("internal/abi.SwissMapType",)
+        return next(
+            self.layout.size(name) for name in (*names, "internal/abi.MapType") if self.layout.has(name)
+        )
 
 
 def _column(dtype: type[_Number], values: NDArray[Any]) -> NDArray[_Number]:

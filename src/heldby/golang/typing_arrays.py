@@ -31,7 +31,6 @@ SIZE_CLASSES: Final = (
     *(13568, 14336, 16384, 18432, 19072, 20480, 21760, 24576, 27264, 28672, 32768),
 )
 _MAX_ARRAY_BYTES: Final = 1 << 15
-_INLINE_MARK_BYTES: Final = 128
 _TINY_SPANCLASS: Final = 5
 
 
@@ -67,10 +66,8 @@ def heap_view(objects: ObjectTable, references: References, roots: RootSlots) ->
     flags[:-1] |= np.where(spans.has_headers, SPAN_HEADER, 0).astype(np.uint8)
     flags[:-1] |= np.where(spans.large, SPAN_LARGE, 0).astype(np.uint8)
     flags[:-1] |= np.where(spans.spanclass == _TINY_SPANCLASS, SPAN_TINY, 0).astype(np.uint8)
-    span_bytes = spans.pages * np.uint64(PAGE_BYTES)
-    in_bitmap = ~spans.noscan & ~spans.large & (spans.elemsize <= MAX_BITMAP_ELEMSIZE)
-    marks = np.where(spans.inline_marks, np.uint64(_INLINE_MARK_BYTES), np.uint64(0))
-    bitmap = np.where(in_bitmap, spans.base + span_bytes - span_bytes // np.uint64(64) - marks, np.uint64(0))
+    small = ~spans.large & (spans.elemsize <= MAX_BITMAP_ELEMSIZE)
+    bitmap = np.where(small, spans.pointer_bits, np.uint64(0))
     return HeapView(
         addr=objects.addr,
         span=objects.span,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.layout import Layout
+from heldby.golang.differences import CLEANUP_HAS_CALL
 from heldby.golang.objects import ObjectTable
 from heldby.golang.references import References
 from heldby.golang.run_queues import queued_cleanups, queued_finalizers
@@ -32,7 +32,7 @@ def add_special_roots(
     _add(builder, "finalizers", np.concatenate((closures, referents)))
     cleanups = specials.of_kind(CLEANUP)
     # runtime/mcleanup.go: {fn, id} in 1.24 and 1.25, {call, fn, arg, id} from 1.26; ids are no addresses.
-    words = 3 if _cleanup_has_call(runtime.layout) else 1
+    words = 3 if CLEANUP_HAS_CALL.holds(runtime.layout) else 1
     _add(builder, "cleanups", objects.find(specials.payload[cleanups, :words].reshape(-1)))
     handles = specials.of_kind(WEAK_HANDLE)
     _add(builder, "weak handles", objects.find(specials.payload[handles, 0]))
@@ -60,7 +60,3 @@ def _referents(references: References, sources: NDArray[np.uint32]) -> NDArray[n
         for source in sources[sources != 0].tolist()
     ]
     return np.concatenate(parts) if parts else np.zeros(0, np.uint32)
-
-
-def _cleanup_has_call(layout: Layout) -> bool:
-    return layout.has("runtime.specialCleanup", "cleanup")

@@ -35,7 +35,7 @@ func main() {
 		panic(err)
 	}
 	parked.Add(count)
-	for range count {
+	for n := 0; n < count; n++ {
 		go wait(new(payload))
 	}
 	parked.Wait()

@@ -145,70 +145,70 @@ type Place struct{ where *Leaf }
 func leaf(kind string, i int) *Leaf { return &Leaf{name: fmt.Sprintf("%s leaf number %06d", kind, i)} }
 
 func build() {
-	for i := range 100 {
+	for i := 0; i < 100; i++ {
 		nodes = &Node{next: nodes, leaf: leaf("node", i), rank: int32(i), flag: i%2 == 0}
 	}
-	for i := range 40 {
+	for i := 0; i < 40; i++ {
 		o := &Outer{Tags: make([]string, 2, 3)}
 		o.left, o.named.right, o.many[1].left = leaf("left", i), leaf("right", i), leaf("many", i)
 		o.Tags[0] = fmt.Sprintf("tag of outer %06d", i)
 		outers = append(outers, o)
 	}
-	for i := range 50 {
+	for i := 0; i < 50; i++ {
 		shapes = append(shapes, &Circle{radius: float64(i), owner: leaf("circle", i)})
 	}
-	for i := range 30 {
+	for i := 0; i < 30; i++ {
 		shapes = append(shapes, Square{float64(i), 1})
 	}
-	for i := range 6 {
+	for i := 0; i < 6; i++ {
 		fill(small, i)
 	}
-	for i := range 200 {
+	for i := 0; i < 200; i++ {
 		fill(table, i)
 	}
-	for i := range 5000 {
+	for i := 0; i < 5000; i++ {
 		fill(tables, i)
 		numbers[uint32(i)] = uint32(i)
 	}
-	for i := range 60 {
+	for i := 0; i < 60; i++ {
 		wide[WideKey{text: fmt.Sprintf("wide key number %06d", i)}] = WideElem{text: fmt.Sprintf("wide elem number %06d", i)}
 	}
-	for i := range 12 {
+	for i := 0; i < 12; i++ {
 		messages <- &Message{body: make([]byte, 300)}
 		integers <- int64(i)
 	}
-	for i := range 25 {
+	for i := 0; i < 25; i++ {
 		n := int64(i)
 		c := &Counter{n: &n}
 		counters = append(counters, func() int64 { *c.n++; return *c.n })
 		circle := &Circle{radius: 1, owner: leaf("method", i)}
 		methods = append(methods, circle.Area)
 	}
-	for i := range 64 {
+	for i := 0; i < 64; i++ {
 		sessions.Store(fmt.Sprintf("session key %06d", i), &Session{user: leaf("session", i)})
 	}
 	for i := range configs {
 		configs[i].Store(&Config{limits: make([]uint32, 50), parent: &Config{}})
 	}
-	for i := range 15 {
+	for i := 0; i < 15; i++ {
 		pairs = append(pairs, &Pair[string, Leaf]{Key: fmt.Sprintf("pair number %06d", i), Value: leaf("pair", i)})
 	}
-	for range 70 {
+	for n := 0; n < 70; n++ {
 		items.PushBack(&Item{})
 	}
 	h := &Hidden{leaf: leaf("hidden", 0), mark: 7}
-	for i := range 19 {
+	for i := 0; i < 19; i++ {
 		h = &Hidden{leaf: leaf("hidden", i), mark: 7, last: h}
 	}
 	hidden = unsafe.Pointer(h)
-	for i := range 5 {
+	for i := 0; i < 5; i++ {
 		g := &Huge{name: fmt.Sprintf("huge number %06d", i)}
 		g.rows[50] = leaf("huge", i)
 		huge = append(huge, g)
 		flats = append(flats, &Flat{x: 1})
 	}
 	hugeRow, flatRow = make([]Huge, 50), make([]Flat, 1000)
-	for range 9 {
+	for n := 0; n < 9; n++ {
 		timers = append(timers, time.NewTimer(time.Hour))
 	}
 	interior = &(&Outer{Inner: Inner{left: leaf("interior", 0)}, Tags: make([]string, 1)}).named.right
@@ -216,12 +216,12 @@ func build() {
 		panic(err)
 	}
 	contexts = context.Background()
-	for i := range 7 {
+	for i := 0; i < 7; i++ {
 		var cancel context.CancelFunc
 		contexts, cancel = context.WithCancel(context.WithValue(contexts, i, leaf("context", i)))
 		cancels = append(cancels, cancel)
 	}
-	for i := range 11 {
+	for i := 0; i < 11; i++ {
 		places = append(places, &names.Place{North: leaf("place", i).name})
 		others = append(others, &Place{where: leaf("other", i)})
 	}
@@ -237,7 +237,7 @@ func main() {
 	build()
 	runtime.GC()
 	runtime.GC()
-	for range 8 {
+	for n := 0; n < 8; n++ {
 		buffers.Put(new(Buffer))
 	}
 	fmt.Println(`{"ready": true}`)

@@ -34,12 +34,12 @@ func abandon(i int) {
 }
 
 func main() {
-	for i := range 500 {
+	for i := 0; i < 500; i++ {
 		abandon(i)
 	}
 	debug.SetGCPercent(-1)
 	// The first collection queues, the second marks what is queued.
-	for range 3 {
+	for n := 0; n < 3; n++ {
 		time.Sleep(50 * time.Millisecond)
 		runtime.GC()
 	}

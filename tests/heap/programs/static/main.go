@@ -24,10 +24,10 @@ var manager = &Manager{limit: 3, inner: &Inner{name: "static"}}
 
 func main() {
 	manager.paths = map[string][]byte{}
-	for i := range 100 {
+	for i := 0; i < 100; i++ {
 		manager.paths[fmt.Sprintf("path %d", i)] = make([]byte, 1000)
 	}
-	for range 50 {
+	for n := 0; n < 50; n++ {
 		manager.inner.parts = append(manager.inner.parts, new([64]uint64))
 	}
 	debug.SetGCPercent(-1)

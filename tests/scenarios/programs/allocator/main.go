@@ -44,7 +44,7 @@ func main() {
 	})
 	park.Measure("main.lonely", func() {
 		lonely = make([]*uint32, 100)
-		for i := range 400 {
+		for i := 0; i < 400; i++ {
 			number := new(uint32)
 			if i%4 == 0 {
 				lonely[i/4] = number
@@ -81,7 +81,7 @@ func main() {
 	})
 	park.Measure("main.largeOne", func() {
 		largeOne = new([50_000]*List)
-		for i := range 100 {
+		for i := 0; i < 100; i++ {
 			largeOne[i*500] = &List{Next: &List{}}
 		}
 	})

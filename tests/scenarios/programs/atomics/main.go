@@ -63,7 +63,7 @@ func main() {
 	park.Measure("main.value", func() { value.Store(*newConfig(2)) })
 	park.Measure("main.stack", func() {
 		stack.items = make([]*Config, 0, 16)
-		for i := range 10 {
+		for i := 0; i < 10; i++ {
 			stack.items = append(stack.items, newConfig(i))
 		}
 	})
@@ -76,7 +76,7 @@ func main() {
 	park.Measure("main.tree", func() { tree = newTree(6) })
 	park.Measure("main.registry", func() {
 		registry = &Registry[string, Config]{entries: make(map[string]*Pair[string, Config])}
-		for i := range 7 {
+		for i := 0; i < 7; i++ {
 			pair := &Pair[string, Config]{Key: park.Text(16, i), Value: *newConfig(i)}
 			registry.entries[pair.Key] = pair
 			registry.recent.Store(pair)

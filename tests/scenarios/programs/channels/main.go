@@ -38,25 +38,25 @@ func receive(c chan *Job) {
 func main() {
 	park.Measure("main.jobs", func() {
 		jobs = make(chan *Job, 100)
-		for i := range 30 {
+		for i := 0; i < 30; i++ {
 			jobs <- newJob(i)
 		}
 	})
 	park.Measure("main.drained", func() {
 		drained = make(chan *Job, 20)
-		for i := range 20 {
+		for i := 0; i < 20; i++ {
 			drained <- newJob(i)
 		}
-		for range 20 {
+		for n := 0; n < 20; n++ {
 			<-drained
 		}
 	})
 	park.Measure("main.wrapped", func() {
 		wrapped = make(chan *Job, 8)
-		for i := range 8 {
+		for i := 0; i < 8; i++ {
 			wrapped <- newJob(i)
 		}
-		for i := range 6 {
+		for i := 0; i < 6; i++ {
 			<-wrapped
 			if i >= 2 {
 				wrapped <- newJob(i)
@@ -65,7 +65,7 @@ func main() {
 	})
 	park.Measure("main.values", func() {
 		values = make(chan Job, 16)
-		for i := range 10 {
+		for i := 0; i < 10; i++ {
 			values <- *newJob(i)
 		}
 	})
@@ -75,7 +75,7 @@ func main() {
 	})
 	park.Measure("main.channels", func() {
 		channels = make(chan chan *Job, 4)
-		for i := range 4 {
+		for i := 0; i < 4; i++ {
 			inner := make(chan *Job, 1)
 			inner <- newJob(i)
 			channels <- inner
@@ -88,10 +88,10 @@ func main() {
 		}
 	})
 	blocked, starved = make(chan *Job), make(chan *Job)
-	for i := range 5 {
+	for i := 0; i < 5; i++ {
 		go send(blocked, i)
 	}
-	for range 3 {
+	for n := 0; n < 3; n++ {
 		go receive(starved)
 	}
 	park.AwaitSettled(8)

@@ -73,7 +73,7 @@ func main() {
 	})
 	park.Measure("main.table", func() {
 		table = make(map[string]handler)
-		for i := range 6 {
+		for i := 0; i < 6; i++ {
 			account := newAccount(i)
 			table[park.Text(16, i)] = func() int { return len(account.Owner) }
 		}

@@ -105,7 +105,7 @@ func deferring(i int) {
 //
 //go:noinline
 func looping(n int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		request := newRequest(i)
 		defer func() { request.Body[0]++ }()
 	}
@@ -150,7 +150,7 @@ func growing(depth int, request *Request) uint64 {
 func main() {
 	chain = context.Background()
 	park.Measure("main.chain", func() {
-		for i := range 10 {
+		for i := 0; i < 10; i++ {
 			chain = context.WithValue(chain, traceKey{}, newRequest(i))
 		}
 	})
@@ -170,16 +170,16 @@ func main() {
 		panic(err)
 	}
 
-	for i := range 10 {
+	for i := 0; i < 10; i++ {
 		go receiver(i)
 	}
-	for i := range 4 {
+	for i := 0; i < 4; i++ {
 		go finished(i)
 	}
-	for i := range 6 {
+	for i := 0; i < 6; i++ {
 		go outer(i)
 	}
-	for i := range 5 {
+	for i := 0; i < 5; i++ {
 		go deferring(i)
 	}
 	go looping(7)

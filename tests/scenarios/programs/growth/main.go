@@ -55,23 +55,23 @@ func newUser(i int) *User {
 func main() {
 	park.Measure("main.cacheA", func() {
 		cacheA = make(map[string]*User)
-		for i := range 5000 {
+		for i := 0; i < 5000; i++ {
 			cacheA[park.Text(32, i)] = newUser(i)
 		}
 	})
 	park.Measure("main.cacheB", func() {
 		cacheB = make(map[uint64][]byte)
-		for i := range 4000 {
+		for i := 0; i < 4000; i++ {
 			cacheB[uint64(i)] = make([]byte, 16+i%1000)
 		}
 	})
 	park.Measure("main.texts", func() {
-		for i := range 40_000 {
+		for i := 0; i < 40_000; i++ {
 			texts = append(texts, park.Text(16+i%64, i))
 		}
 	})
 	park.Measure("main.blobs", func() {
-		for i := range 20 {
+		for i := 0; i < 20; i++ {
 			blobs = append(blobs, make([]byte, 50_000+i*10_000))
 		}
 	})
@@ -82,14 +82,14 @@ func main() {
 		}
 	})
 	park.Measure("main.chain", func() {
-		for i := range 3000 {
+		for i := 0; i < 3000; i++ {
 			user := newUser(i)
 			user.Next = chain
 			chain = user
 		}
 	})
 	park.Measure("main.events", func() {
-		for i := range 6000 {
+		for i := 0; i < 6000; i++ {
 			event := Event{Payload: make([]byte, 32+i%32)}
 			switch i % 4 {
 			case 0:
@@ -107,37 +107,37 @@ func main() {
 	park.Measure("main.shards", func() {
 		for i := range shards {
 			shards[i].users = make(map[uint64]*User)
-			for n := range 200 {
+			for n := 0; n < 200; n++ {
 				shards[i].users[uint64(n)] = newUser(n)
 			}
 		}
 	})
 	park.Measure("main.sessions", func() {
-		for i := range 3000 {
+		for i := 0; i < 3000; i++ {
 			sessions.Store(park.Text(24, i), newUser(i))
 		}
 	})
 	park.Measure("main.queue", func() {
 		queue = make(chan *User, 2000)
-		for i := range 1500 {
+		for i := 0; i < 1500; i++ {
 			queue <- newUser(i)
 		}
 	})
 	park.Measure("main.handlers", func() {
-		for i := range 2000 {
+		for i := 0; i < 2000; i++ {
 			user := newUser(i)
 			handlers = append(handlers, func() *User { return user })
 		}
 	})
 	park.Measure("main.order", func() {
 		order = list.New()
-		for i := range 2000 {
+		for i := 0; i < 2000; i++ {
 			order.PushBack(newUser(i))
 		}
 	})
 	park.Measure("main.sets", func() {
 		sets = make(map[string]struct{})
-		for i := range 10_000 {
+		for i := 0; i < 10_000; i++ {
 			sets[park.Text(36, i)] = struct{}{}
 		}
 	})

@@ -46,14 +46,14 @@ type holder struct{ inner any }
 func main() {
 	park.Measure("main.shapes", func() {
 		shapes = make([]Shape, 0, 300)
-		for i := range 100 {
+		for i := 0; i < 100; i++ {
 			shapes = append(shapes, &Circle{Radius: float64(i)}, Square{Side: float64(i)},
 				&Named{Shape: &Circle{}, Name: park.Text(32, i)})
 		}
 	})
 	park.Measure("main.boxes", func() {
 		boxes = make([]any, 0, 40)
-		for i := range 10 {
+		for i := 0; i < 10; i++ {
 			boxes = append(boxes, park.Text(64, i), Big{Text: park.Text(80, i)}, make([]uint64, 10),
 				map[uint64]uint64{1: 2})
 		}

@@ -45,20 +45,20 @@ func newItem(i int) *Item { return &Item{Name: park.Text(32, i), Priority: uint6
 func main() {
 	park.Measure("main.waiting", func() {
 		waiting = list.New()
-		for i := range 1000 {
+		for i := 0; i < 1000; i++ {
 			waiting.PushBack(newItem(i))
 		}
 	})
 	park.Measure("main.buckets", func() {
 		buckets = ring.New(60)
-		for i := range buckets.Len() {
+		for i := 0; i < buckets.Len(); i++ {
 			buckets.Value = newItem(i)
 			buckets = buckets.Next()
 		}
 	})
 	park.Measure("main.pending", func() {
 		pending = make(queue, 0, 64)
-		for i := range 64 {
+		for i := 0; i < 64; i++ {
 			heap.Push(&pending, newItem(i))
 		}
 		pending[0].Priority = 0
@@ -66,7 +66,7 @@ func main() {
 	})
 	park.Measure("main.cache", func() {
 		cache = &LRU{order: list.New(), index: make(map[string]*list.Element)}
-		for i := range 200 {
+		for i := 0; i < 200; i++ {
 			item := newItem(i)
 			cache.index[item.Name] = cache.order.PushFront(item)
 		}

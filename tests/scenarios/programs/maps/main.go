@@ -33,7 +33,7 @@ var (
 )
 
 func fill(m map[string]*Entry, n int) map[string]*Entry {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		m[park.Text(24, i)] = &Entry{Name: park.Text(32, i)}
 	}
 	return m
@@ -45,37 +45,37 @@ func main() {
 	park.Measure("main.tables", func() { tables = fill(make(map[string]*Entry), 20_000) })
 	park.Measure("main.pointerFree", func() {
 		pointerFree = make(map[uint64]uint64)
-		for i := range uint64(1000) {
+		for i := uint64(0); i < 1000; i++ {
 			pointerFree[i] = i
 		}
 	})
 	park.Measure("main.indirectKeys", func() {
 		indirectKeys = make(map[WideKey]*Entry)
-		for i := range uint64(200) {
+		for i := uint64(0); i < 200; i++ {
 			indirectKeys[WideKey{Words: [20]uint64{i}}] = &Entry{}
 		}
 	})
 	park.Measure("main.indirectElems", func() {
 		indirectElems = make(map[uint64]WideElem)
-		for i := range uint64(200) {
+		for i := uint64(0); i < 200; i++ {
 			indirectElems[i] = WideElem{Label: new([4]uint64)}
 		}
 	})
 	park.Measure("main.sets", func() {
 		sets = make(map[string]struct{})
-		for i := range 300 {
+		for i := 0; i < 300; i++ {
 			sets[park.Text(40, i)] = struct{}{}
 		}
 	})
 	park.Measure("main.byInterface", func() {
 		byInterface = make(map[any]any)
-		for i := range 50 {
+		for i := 0; i < 50; i++ {
 			byInterface[[2]uint64{uint64(i), 1}] = &Entry{}
 		}
 	})
 	park.Measure("main.ofMaps", func() {
 		ofMaps = make(map[uint64]map[string][]string)
-		for i := range 20 {
+		for i := 0; i < 20; i++ {
 			ofMaps[uint64(i)] = map[string][]string{
 				park.Text(16, i): {park.Text(64, i), park.Text(64, i+1)},
 			}
@@ -83,7 +83,7 @@ func main() {
 	})
 	park.Measure("main.ofSlices", func() {
 		ofSlices = make(map[string][]Entry)
-		for i := range 30 {
+		for i := 0; i < 30; i++ {
 			ofSlices[park.Text(16, i)] = make([]Entry, 5)
 		}
 	})

@@ -45,23 +45,23 @@ func init() {
 	// The runtime's own first allocations (threads, goroutine structures, semaphores) come before any
 	// measurement.
 	done := make(chan bool)
-	for range 4 * runtime.GOMAXPROCS(0) {
+	for n := 0; n < 4*runtime.GOMAXPROCS(0); n++ {
 		go func() {
 			time.Sleep(time.Millisecond)
 			done <- true
 		}()
 	}
-	for range 4 * runtime.GOMAXPROCS(0) {
+	for n := 0; n < 4*runtime.GOMAXPROCS(0); n++ {
 		<-done
 	}
-	for range 8 {
+	for n := 0; n < 8; n++ {
 		collect()
 		runtime.Gosched()
 	}
 }
 
 func collect() {
-	for range 3 {
+	for n := 0; n < 3; n++ {
 		runtime.GC()
 	}
 	runtime.ReadMemStats(&stats)

@@ -50,14 +50,14 @@ func newTree(depth int) *Tree {
 
 func main() {
 	park.Measure("main.chain", func() {
-		for range 500 {
+		for n := 0; n < 500; n++ {
 			chain = &Link{Next: chain}
 		}
 	})
 	park.Measure("main.tree", func() { tree = newTree(9) })
 	park.Measure("main.ring", func() {
 		ring = newRing()
-		for range 99 {
+		for n := 0; n < 99; n++ {
 			r := newRing()
 			r.Next, r.Previous = ring.Next, ring
 			ring.Next.Previous = r

@@ -44,7 +44,7 @@ var (
 
 func newServer() *Server {
 	s := &Server{sessions: make(map[uint64]*Session), log: make([]string, 100)}
-	for i := range uint64(200) {
+	for i := uint64(0); i < 200; i++ {
 		s.sessions[i] = &Session{server: s, User: park.Text(32, int(i)), Buffer: new([64]uint64)}
 	}
 	for i := range s.log {
@@ -73,7 +73,7 @@ func main() {
 	park.Measure("main.byTitle", func() {
 		byTitle = &Index{documents: make(map[string]*Document)}
 		byDate = &Index{documents: make(map[string]*Document)}
-		for i := range 50 {
+		for i := 0; i < 50; i++ {
 			document := &Document{Title: park.Text(40, i), Pages: make([][]byte, 4)}
 			for page := range document.Pages {
 				document.Pages[page] = make([]byte, 256)
@@ -99,7 +99,7 @@ func main() {
 //go:noinline
 func start() {
 	server := newServer()
-	for i := range 100 {
+	for i := 0; i < 100; i++ {
 		go server.serve(i)
 	}
 }

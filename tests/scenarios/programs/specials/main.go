@@ -1,4 +1,4 @@
-// Finalizers and cleanups: what they hold, and what they do not.
+// Finalizers and cleanups (Go 1.24 and later): what they hold, and what they do not.
 package main
 
 import (
@@ -22,7 +22,6 @@ type registry struct{ closed map[string]int }
 
 var (
 	watched  []*File // 20 with finalizers
-	cleaned  []*File // 20 with cleanups whose argument is a Ticket
 	captured []*File // 10 with finalizers that capture a registry
 	opened   *os.File
 )
@@ -30,15 +29,12 @@ var (
 //go:noinline
 func closeFile(f *File) { f.Name = "" }
 
-//go:noinline
-func release(t *Ticket) { t.Number = 0 }
-
 func newFile(i int) *File { return &File{Name: park.Text(32, i)} }
 
 func main() {
 	// The first of each starts the goroutine that runs them.
 	runtime.SetFinalizer(newFile(0), closeFile)
-	runtime.AddCleanup(newFile(0), release, &Ticket{})
+	firstCleanup()
 	runtime.GC()
 
 	park.Measure("main.watched", func() {
@@ -48,13 +44,7 @@ func main() {
 			runtime.SetFinalizer(watched[i], closeFile)
 		}
 	})
-	park.Measure("main.cleaned", func() {
-		cleaned = make([]*File, 20)
-		for i := range cleaned {
-			cleaned[i] = newFile(i)
-			runtime.AddCleanup(cleaned[i], release, &Ticket{Number: uint64(i), Note: new([5]uint64)})
-		}
-	})
+	measureCleanups()
 	park.Measure("main.captured", func() {
 		captured = make([]*File, 10)
 		for i := range captured {

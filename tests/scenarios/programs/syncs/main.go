@@ -31,20 +31,20 @@ func newSession(i int) *Session { return &Session{User: park.Text(32, i)} }
 
 func main() {
 	park.Measure("main.sessions", func() {
-		for i := range 1000 {
+		for i := 0; i < 1000; i++ {
 			sessions.Store(park.Text(24, i), newSession(i))
 		}
 	})
 	park.Measure("main.byNumber", func() {
-		for i := range 300 {
+		for i := 0; i < 300; i++ {
 			byNumber.Store([2]uint64{uint64(i), 7}, newSession(i))
 		}
 	})
 	park.Measure("main.deleted", func() {
-		for i := range 500 {
+		for i := 0; i < 500; i++ {
 			deleted.Store(park.Text(24, i), newSession(i))
 		}
-		for i := range 500 {
+		for i := 0; i < 500; i++ {
 			deleted.Delete(park.Text(24, i))
 		}
 	})
@@ -57,7 +57,7 @@ func main() {
 		lazy()
 	})
 	// What lies in a pool goes at the second collection: a test that wants it takes it before.
-	for range 20 {
+	for n := 0; n < 20; n++ {
 		pool.Put(new([512]byte))
 	}
 	park.Wait()

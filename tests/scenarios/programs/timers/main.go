@@ -30,7 +30,7 @@ func ring(r *Reminder) { r.Data[0]++ }
 //
 //go:noinline
 func forgotten() {
-	for i := range 15 {
+	for i := 0; i < 15; i++ {
 		reminder := newReminder(i)
 		time.AfterFunc(24*time.Hour, func() { ring(reminder) })
 	}

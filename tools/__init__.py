@@ -1,0 +1,1 @@
+"""Scripts for those who work on heldby; not part of the package."""
