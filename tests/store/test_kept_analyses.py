@@ -119,6 +119,7 @@ def differences(fresh: Heap, kept: Heap) -> list[str]:
     compare_records("roots", fresh.roots, kept.roots)
     compare_records("variables", fresh.variables, kept.variables)
     compare_records("specials", fresh.specials, kept.specials)
+    compare_records("profile", fresh.profile, kept.profile)
     compare_records("deferred", fresh.deferred, kept.deferred)
     compare_records("tree", fresh.tree, kept.tree)
     compare_records("paths", build_holder_tree(fresh).paths, build_holder_tree(kept).paths)

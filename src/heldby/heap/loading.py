@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from heldby.golang.functions import FunctionTable
 from heldby.golang.goroutine_list import find_goroutines
 from heldby.golang.goroutines import Goroutines, read_goroutines
-from heldby.golang.memory_profile import read_memory_profile
 from heldby.golang.object_types import type_objects
 from heldby.golang.objects import read_objects
 from heldby.golang.references import read_references
@@ -22,6 +21,7 @@ from heldby.golang.stacks import read_stacks
 from heldby.golang.types import TypeTable
 from heldby.golang.variables import Variables
 from heldby.graph.deferral import defer_ways
+from heldby.heap.allocation_profile import allocation_profile
 from heldby.heap.assembly import assemble_graph
 from heldby.heap.code_knowledge import CodeKnowledge, read_code
 from heldby.heap.debug_info import DebugInfo, read_debug_info
@@ -82,7 +82,7 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
         add_goroutine_roots(builder, objects, functions, goroutines, stacks, debug)
         roots = builder.build()
     with progress.phase("reading the memory profile"):
-        profile = read_memory_profile(runtime, functions, specials, _profile_rate_at(runtime, code))
+        profile = allocation_profile(runtime, functions, specials, code)
     with progress.phase("joining objects and roots"):
         graph, words = assemble_graph(references, roots)
         references = replace(
@@ -126,15 +126,6 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
         goroutine_count=_alive(runtime, goroutines),
         caveats=[*process.caveats, *caveats],
     )
-
-
-def _profile_rate_at(runtime: Runtime, code: CodeKnowledge | None) -> int | None:
-    """Return the address of ``runtime.MemProfileRate``: by name, or as what these three functions all use."""
-    named = runtime.symbols.get("runtime.MemProfileRate")
-    if named is not None or code is None:
-        return named
-    found = code.used_by_all(("runtime.allocmcache", "runtime.profilealloc", "runtime.schedinit"))
-    return int(found[0]) if found.size == 1 else None
 
 
 def _alive(runtime: Runtime, goroutines: Goroutines) -> int | None:

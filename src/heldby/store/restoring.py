@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from heldby.analysis.answer import Answer
 from heldby.analysis.holder_tree import HolderTree
 from heldby.golang.functions import FunctionTable
+from heldby.golang.memory_profile import MemoryProfile
 from heldby.golang.object_types import ObjectTypes
 from heldby.golang.objects import ObjectTable, read_objects
 from heldby.golang.references import References
@@ -24,6 +25,7 @@ from heldby.graph.csr import NONE, Graph
 from heldby.graph.deferral import Deferred
 from heldby.graph.dominators import DominatorTree
 from heldby.graph.merged import MergedTree
+from heldby.heap.allocation_profile import allocation_profile
 from heldby.heap.code_knowledge import CodeKnowledge, read_code
 from heldby.heap.heap import Heap
 from heldby.heap.naming import Naming
@@ -50,7 +52,8 @@ def restored_heap(process: Process, reader: Reader) -> Heap:
         "roots": parts.roots,
         "variables": parts.variables,
         "code": parts.code,
-        "specials": lambda: read_specials(process.runtime, parts.objects()),
+        "specials": parts.specials,
+        "profile": parts.profile,
         "deferred": parts.deferred,
         "naming": parts.naming,
         "goroutine_count": lambda: facts["goroutine_count"],
@@ -75,6 +78,7 @@ class _Parts:
         # Several parts share a column; it is read once and lives as long as they do.
         self.column = cache(reader.column)
         self.objects = cache(self._objects)
+        self.specials = cache(lambda: read_specials(process.runtime, self.objects()))
         self.graph = cache(self._graph)
         self.roots = cache(self._roots)
         self.tree = cache(self._tree)
@@ -150,6 +154,11 @@ class _Parts:
             return None
         runtime = self._process.runtime
         return read_code(runtime, FunctionTable(runtime), self._types(), [])
+
+    def profile(self) -> MemoryProfile:
+        """Return the memory profile: read again, some 30 ms."""
+        runtime = self._process.runtime
+        return allocation_profile(runtime, FunctionTable(runtime), self.specials(), self.code())
 
     def naming(self) -> Naming:
         """Return the names of types and references."""
