@@ -20,6 +20,7 @@ Without any folder, each process compiles anew.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import pwd
@@ -58,6 +59,8 @@ _OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrap
 _IMPORT = re.compile(r"^from (?P<module>heldby[\w.]*) import (?P<names>\([^)]*\)|[^\n#]*)", re.MULTILINE)
 _TOUCHED_EVERY_S = 86_400
 _STALE_AFTER_S = 30 * 86_400
+_WAIT_S = 0.02
+_LONGEST_WAIT = 1000  # times `_WAIT_S`; the slowest kernel takes 4 s
 
 
 def kernel(function: _F) -> _F:
@@ -75,7 +78,7 @@ def kernel(function: _F) -> _F:
         return njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
     finally:
         config.CACHE_DIR = before
-    _survive_bad_cache(dispatcher)
+    _survive_bad_cache(dispatcher, folder / f"{function.__name__}.lock")
     return dispatcher  # type: ignore[no-any-return]
 
 
@@ -84,15 +87,51 @@ def inline_kernel(function: _F) -> _F:
     return njit(forceinline=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
 
 
-def _survive_bad_cache(dispatcher: Any) -> None:
-    """Make a damaged cache file a miss, and a full disk no reason to stop."""
+class _Turn:
+    """The right to compile one kernel: a lock on a file, which ends with the process that has it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd: int | None = None
+
+    def take(self) -> bool:
+        """Take it; return whether another process had it, which may have left what it compiled."""
+        self.give()
+        with suppress(OSError):  # a full disk, a file system without locks: both compile
+            self._fd = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            for attempt in range(_LONGEST_WAIT):
+                try:
+                    fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    time.sleep(_WAIT_S)
+                else:
+                    return attempt > 0
+        return False
+
+    def give(self) -> None:
+        """Let others have it."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def _survive_bad_cache(dispatcher: Any, lock: Path) -> None:
+    """Make a damaged cache file a miss, and a full disk no reason to stop.
+
+    What another process is compiling is waited for.
+    """
     kept = getattr(dispatcher, "_cache", None)
     if kept is None:  # NUMBA_DISABLE_JIT=1
         return
+    turn = _Turn(lock)
     # Not `load_overload`, which first loads all that compiling may need: 35 MiB and 0.2 s for nothing.
     load, save = kept._load_overload, kept.save_overload  # noqa: SLF001
 
     def load_overload(signature: Any, context: Any) -> Any:
+        found = attempt(signature, context)
+        return attempt(signature, context) if found is None and turn.take() else found
+
+    def attempt(signature: Any, context: Any) -> Any:
         try:
             return load(signature, context)
         except Exception:  # a truncated pickle can raise anything
@@ -103,6 +142,8 @@ def _survive_bad_cache(dispatcher: Any) -> None:
             save(signature, result)
         except Exception:  # as above: saving reads the index first
             kept.disable()
+        finally:
+            turn.give()
 
     kept.load_overload, kept.save_overload = load_overload, save_overload
 

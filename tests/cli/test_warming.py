@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from heldby.warming import _decoded, _encoded
+from heldby.warming import _decoded, _encoded, ahead_of_a_run
 from tests.support.build import Mode, scenario_program
 from tests.support.process import running
 from tests.support.toolchains import Toolchain
@@ -33,6 +33,14 @@ def test_each_listed_kernel_exists_and_its_arguments_can_be_read_back(entry: dic
 
     assert callable(kernel.compile)
     assert [_encoded(_decoded(argument)) for argument in entry["arguments"]] == entry["arguments"]
+
+
+def test_the_second_process_begins_with_typing_and_leaves_nothing_out() -> None:
+    order = ahead_of_a_run(LISTED)
+
+    assert sorted(order, key=LISTED.index) == LISTED
+    assert order[0]["kernel"] == "propagate"
+    assert order[-1] == LISTED[0]
 
 
 @pytest.mark.slow

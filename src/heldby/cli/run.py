@@ -95,9 +95,10 @@ class Run:
         def compiling(kernel: str) -> None:
             if not told:
                 self.tell("heldby: first run here: compiling for this machine, once; this takes about 10 s")
-                from heldby.warming import start_warming
+                from heldby.warming import collect_rarely, start_warming
 
                 warming.append(start_warming())
+                collect_rarely()
             told.append(kernel)
 
         console = None if self.quiet else Console(stderr=True)
