@@ -192,36 +192,6 @@ def wait_for_state(pid: int, wanted: str) -> None:
         time.sleep(0.001)
 
 
-@pytest.mark.skipif(not Path("/usr/bin/gdb").exists(), reason="gdb is not installed")
-def test_gdb_opens_a_capture(service: Service, busy_program: Path, tmp_path: Path) -> None:
-    core = tmp_path / "busy.core"
-    capture = capture_process(service.pid, core)
-    heap = next(s for s in capture.core.image.segments if s.end - s.start > 1 << 20 and s.buffer == 0)
-
-    said = subprocess.run(
-        [
-            "gdb",
-            "-nx",
-            "-batch",
-            "-ex",
-            "info threads",
-            "-ex",
-            f"x/2gx {heap.start}",
-            str(busy_program),
-            str(core),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    ).stdout
-
-    assert len(re.findall(r"LWP \d+\"?\s+(?!\])", said)) >= len(capture.core.threads)
-    assert "runtime.futex" in said
-    words = [int(word, 16) for word in re.search(r"0x[0-9a-f]+:\t(0x\w+)\t(0x\w+)", said).groups()]  # type: ignore[union-attr]
-    assert words == list(capture.core.image.words(heap.start, 2))
-
-
 def test_an_existing_file_is_kept_unless_forced(service: Service, tmp_path: Path) -> None:
     core = tmp_path / "busy.core"
     core.write_text("mine")

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Final
 
 from heldby.capture.pages import PageCopier
@@ -19,7 +20,7 @@ from heldby.capture.procfs import (
     status_fields,
 )
 from heldby.capture.program import Program
-from heldby.capture.ptrace import Registers
+from heldby.capture.ptrace import Registers, read_extended_registers
 from heldby.capture.resident import (
     count_file_pages,
     count_pages,
@@ -28,7 +29,13 @@ from heldby.capture.resident import (
     with_counted_pages,
 )
 from heldby.memory.core_file import CAPTURE_NOTE_NAME, CAPTURE_NOTE_TYPE, NT_AUXV, MappedFile, Note
-from heldby.memory.core_writer import CoreWriter, file_note, prpsinfo_note, prstatus_note
+from heldby.memory.core_writer import (
+    CoreWriter,
+    extended_register_notes,
+    file_note,
+    prpsinfo_note,
+    prstatus_note,
+)
 from heldby.memory.image import PAGE_SIZE
 from heldby.memory.mappings import Mapping, parse_maps, parse_smaps
 from heldby.memory.residency import pack_states
@@ -48,6 +55,7 @@ class PauseFacts:
         uptime: /proc/uptime, the machine's clock that `stat` counts in.
         file_pages: resident bytes of file mappings by start address.
         registers: by thread id as the process itself sees it, the main thread first.
+        extended_registers: of the same threads, what XSAVE stores; those in uninterruptible sleep lack them.
         sleeping: threads in uninterruptible sleep, whose registers are known in part or not at all.
     """
 
@@ -59,6 +67,7 @@ class PauseFacts:
     uptime: str | None
     file_pages: dict[int, int]
     registers: dict[int, Registers]
+    extended_registers: dict[int, bytes]
     sleeping: Sequence[int] = ()
 
 
@@ -79,6 +88,7 @@ def read_pause_facts(
         uptime=read_machine_uptime(),
         file_pages=count_file_pages(pid, maps),
         registers={ids[tid]: registers[tid] for tid in ordered},
+        extended_registers={ids[tid]: read_extended_registers(tid) for tid in ordered if tid not in sleeping},
         sleeping=tuple(sleeping),
     )
 
@@ -126,7 +136,9 @@ class Recording:
         resident = estimate_pages(facts.status) or 0
         segments = resident // PAGE_SIZE // _MANY_RUNS_PAGES + 4 * len(mappings)
         texts = len(facts.maps) + len(facts.smaps or "") + 65536
-        self._writer = CoreWriter(self.fd, header_room=56 * segments + 400 * len(facts.registers) + 2 * texts)
+        self._writer = CoreWriter(
+            self.fd, header_room=56 * segments + 4000 * len(facts.registers) + 2 * texts
+        )
         offset = self._writer.embed(self.program.fd, self.program.size)
         place = (offset, self.program.size)
         with progress.phase("copying memory", resident or None, "bytes") as phase:
@@ -179,7 +191,11 @@ class Recording:
         fields = status_fields(facts.status or "")
         leader = next(iter(facts.registers), self.pid)
         threads = [
-            prstatus_note(tid, registers.as_dict(), pid=leader) for tid, registers in facts.registers.items()
+            [
+                prstatus_note(tid, registers.as_dict(), pid=leader),
+                *extended_register_notes(facts.extended_registers.get(tid, b"")),
+            ]
+            for tid, registers in facts.registers.items()
         ]
         process = prpsinfo_note(
             pid=leader,
@@ -190,8 +206,10 @@ class Recording:
         )
         mappings = parse_maps(facts.maps)
         files = [MappedFile(m.start, m.end, m.offset, m.path) for m in mappings if not m.is_anonymous]
-        notes = [*threads[:1], process, (NT_AUXV, b"CORE", _auxv(self.pid)), file_note(files)]
-        return [*notes, *threads[1:]]
+        first, *others = threads or [[]]
+        # As the kernel orders them: a thread's further registers follow its status.
+        notes = [*first[:1], process, (NT_AUXV, b"CORE", _auxv(self.pid)), file_note(files), *first[1:]]
+        return [*notes, *chain.from_iterable(others)]
 
 
 def _forked_mappings(source: int, facts: PauseFacts) -> list[Mapping]:

@@ -26,7 +26,10 @@ from heldby.memory.core_file import (
 )
 from heldby.memory.image import PAGE_SIZE
 
+NT_FPREGSET: Final = 2
 NT_PRPSINFO: Final = 3
+NT_X86_XSTATE: Final = 0x202
+_FXSAVE_BYTES = 512
 READ, WRITE, EXECUTE = 4, 2, 1
 _EM_X86_64 = 62
 _SECTION_HEADER_SIZE = 64
@@ -152,6 +155,15 @@ def prstatus_note(tid: int, registers: dict[str, int], *, pid: int, signal: int 
     head = struct.pack("<iiih2xQQiiii64x", signal, 0, 0, signal, 0, 0, tid, pid, pid, pid)
     values = struct.pack("<27Q", *(registers[name] for name in AMD64_REGISTERS))
     return NT_PRSTATUS, b"CORE", head + values + bytes(8)
+
+
+def extended_register_notes(registers: bytes) -> list[Note]:
+    """Return NT_FPREGSET and NT_X86_XSTATE of a thread, which follow its NT_PRSTATUS.
+
+    `registers` are what XSAVE stores; its first 512 bytes are what FXSAVE stores. Empty: none.
+    """
+    notes = [(NT_FPREGSET, b"CORE", registers[:_FXSAVE_BYTES])] if registers else []
+    return [*notes, (NT_X86_XSTATE, b"LINUX", registers)] if len(registers) > _FXSAVE_BYTES else notes
 
 
 def prpsinfo_note(*, pid: int, ppid: int, uid: int, gid: int, name: str) -> Note:
