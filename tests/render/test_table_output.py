@@ -41,10 +41,10 @@ def test_text_has_units_and_says_what_is_unknown() -> None:
     assert table_text(every_kind(), width=110).plain.splitlines() == [
         "Things by type",
         "",
-        "type                         retained bytes  objects    share   waited                addr       goid  leaked",
-        "main.Entry                         1.00 GiB   19.4 M      87%      3 d        0xc000010000  100000000  yes",
-        "main.\\x1b[31mEvil\\u202e\\x0a            48 B      412      <1%    41 ms  0xfffffffffffffff8          2  no",
-        "                                    unknown        0  unknown  unknown                 0x0          3  no",
+        "type                         retained  objects    share   waited                addr       goid  leaked",
+        "main.Entry                   1.00 GiB   19.4 M      87%      3 d        0xc000010000  100000000  yes",
+        "main.\\x1b[31mEvil\\u202e\\x0a      48 B      412      <1%    41 ms  0xfffffffffffffff8          2  no",
+        "                              unknown        0  unknown  unknown                 0x0          3  no",
         "",
         "note: sampled",
     ]
@@ -67,6 +67,27 @@ def test_long_texts_are_cut_in_the_middle_so_that_lines_fit(width: int) -> None:
     assert lines[1].startswith("main.manag")
     assert ".end" in lines[1]
     assert "…" in lines[1]
+
+
+def test_a_heading_of_two_words_takes_two_lines_so_that_texts_have_room() -> None:
+    table = Table("t", (text_column("type", ["int"]), column("retained_objects", Kind.COUNT, [7])))
+
+    assert table_text(table).plain.splitlines() == [
+        "      retained",
+        "type   objects",
+        "int          7",
+    ]
+
+
+def test_long_notes_are_wrapped() -> None:
+    table = Table("t", (column("n", Kind.COUNT, [1]),), notes=("word " * 20,))
+
+    lines = table_text(table, width=60).plain.splitlines()
+
+    assert lines[-2:] == [
+        "note: word word word word word word word word word word word",
+        "      word word word word word word word word word",
+    ]
 
 
 def test_rows_are_indented_by_the_column_that_says_how_deep_they_are() -> None:

@@ -51,6 +51,7 @@ class PauseFacts:
 
     Attributes:
         taken_at: wall clock, ISO 8601 with zone.
+        monotonic_ns: CLOCK_MONOTONIC, the clock in which the Go runtime counts how long goroutines wait.
         status, stat, smaps, maps: files of /proc/PID; None where unreadable.
         uptime: /proc/uptime, the machine's clock that `stat` counts in.
         file_pages: resident bytes of file mappings by start address.
@@ -60,6 +61,7 @@ class PauseFacts:
     """
 
     taken_at: str
+    monotonic_ns: int
     status: str | None
     stat: str | None
     smaps: str | None
@@ -81,6 +83,7 @@ def read_pause_facts(
     maps = read_text(pid, "maps") or ""
     return PauseFacts(
         taken_at=taken_at,
+        monotonic_ns=time.monotonic_ns(),
         status=read_text(pid, "status"),
         stat=read_text(pid, "stat"),
         smaps=None,
@@ -168,6 +171,7 @@ class Recording:
             **heldby,
             "seconds": round(seconds, 6),
             "taken_at": facts.taken_at,
+            "monotonic_ns": facts.monotonic_ns,
             "pid": self.pid,
             **self._note,
             "sleeping_threads": list(facts.sleeping),

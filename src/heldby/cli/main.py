@@ -22,9 +22,11 @@ from heldby.cli.capture import capture
 from heldby.cli.doctor import doctor
 from heldby.cli.explain import explain
 from heldby.cli.export import export
+from heldby.cli.goroutines import goroutines
 from heldby.cli.group import DEFAULT_COMMAND, Group
 from heldby.cli.profile import profile
 from heldby.cli.run import Run
+from heldby.cli.top import top
 from heldby.errors import HeldbyError, InternalError, LimitExceeded
 
 
@@ -65,7 +67,7 @@ def cli() -> None:
     """
 
 
-for _command in (explain, profile, capture, export, doctor):
+for _command in (explain, top, goroutines, profile, capture, export, doctor):
     cli.add_command(_command)
 
 

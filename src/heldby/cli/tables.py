@@ -16,7 +16,11 @@ from heldby.cli.run import Run, output_console, refuse_existing, replacing, writ
 from heldby.errors import UsageError
 
 if TYPE_CHECKING:
+    from heldby.analysis.drilldown.selection import Selection
+    from heldby.analysis.holder_tree import HolderTree
     from heldby.analysis.table import Table
+    from heldby.api import Method
+    from heldby.progress import Progress
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -114,6 +118,43 @@ def table_output(function: _F) -> _F:
     )(with_options)
 
 
+def question(function: _F) -> _F:
+    """Add TARGET and what opening it needs; the command takes a function that opens it as ``opened``."""
+
+    @functools.wraps(function)
+    def command(*args: Any, target: str, exe: Path | None, method: Method, **kwargs: Any) -> Any:
+        return function(*args, opened=functools.partial(Opened, target, exe, method), **kwargs)
+
+    with_options: Any = options.talk(command)
+    with_options = options.method("auto", "fork", "stop")(with_options)
+    return options.exe(options.target(with_options))  # type: ignore[no-any-return]
+
+
+class Opened:
+    """A target, opened, with what several answers need; made only when it is asked for."""
+
+    def __init__(self, target: str, exe: Path | None, method: Method, progress: Progress) -> None:
+        from heldby.api import open as open_heap
+
+        self.progress = progress
+        self.heap = open_heap(target, exe=exe, method=method, progress=progress)
+        with progress.phase("dominator tree"):
+            _ = self.heap.tree
+        self._tree: HolderTree | None = None
+
+    def tree(self) -> HolderTree:
+        """Return the merged paths."""
+        if self._tree is None:
+            from heldby.analysis.holder_tree import build_holder_tree
+
+            with self.progress.phase("holders"):
+                self._tree = build_holder_tree(self.heap)
+        return self._tree
+
+
+Opener = Callable[["Progress"], Opened]
+
+
 @dataclass(frozen=True, slots=True)
 class Filters:
     """Which objects count; None for all.
@@ -129,6 +170,12 @@ class Filters:
     type: str | None = None
     holder: str | None = None
     min_size: int | None = None
+
+    def selection(self) -> Selection:
+        """Return them as the analysis takes them."""
+        from heldby.analysis.drilldown.selection import Selection
+
+        return Selection(package=self.package, type=self.type, holder=self.holder)
 
 
 _FILTERS: Final[dict[str, Callable[[Any], Any]]] = {

@@ -66,6 +66,14 @@ class Graph:
         """The number of edges."""
         return self.targets.size
 
+    def edges_from(self, nodes: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Return source and number of every edge of `nodes`, in their order. O(nodes + edges found)."""
+        first = self.offsets[nodes]
+        counts = self.offsets[nodes.astype(np.int64) + 1] - first
+        before = np.cumsum(counts) - counts
+        edges = np.repeat(first - before, counts) + np.arange(int(counts.sum()), dtype=np.int64)
+        return np.repeat(nodes, counts), edges
+
     def targets_of(self, node: int) -> NDArray[np.uint32]:
         """Return a view of the targets of `node`."""
         return self.targets[self.offsets[node] : self.offsets[node + 1]]

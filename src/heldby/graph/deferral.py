@@ -21,7 +21,7 @@ _ALOOF: Final = 2  # in `reached`, while the ways are sorted out
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Deferred:
-    """References that were set aside: their numbers and where they led; `restore` puts them back.
+    """References that were set aside: their numbers and where they led; `restored` puts them back.
 
     Attributes:
         edges: ``int64[d]``, ascending.
@@ -33,9 +33,11 @@ class Deferred:
     targets: NDArray[np.uint32]
     firmly_reached: NDArray[np.uint8]
 
-    def restore(self, graph: Graph) -> None:
-        """Put the references back in place."""
-        graph.targets[self.edges] = self.targets
+    def restored(self, graph: Graph) -> Graph:
+        """Return the graph with the references back in place; the targets are copied, 4 bytes a reference."""
+        targets = graph.targets.copy()
+        targets[self.edges] = self.targets
+        return Graph(graph.offsets, targets)
 
 
 def defer_ways(

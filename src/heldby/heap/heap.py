@@ -18,6 +18,7 @@ from heldby.graph.csr import Graph
 from heldby.graph.deferral import Deferred
 from heldby.graph.dominators import DominatorTree, dominators
 from heldby.graph.dominators import retained as retained_sizes
+from heldby.graph.retained_sets import RetainedSets, retained_sets
 from heldby.heap.code_knowledge import CodeKnowledge
 from heldby.heap.naming import Naming
 from heldby.heap.process import Process
@@ -106,6 +107,21 @@ class Heap:
     def retained_bytes(self) -> NDArray[np.int64]:
         """What each reachable vertex retains, by its number in `tree`, ``int64[k]``."""
         return self._retained[0]
+
+    @property
+    def retained_counts(self) -> NDArray[np.uint32]:
+        """How many vertices, roots included, each reachable vertex retains, by its number, ``uint32[k]``."""
+        return self._retained[1]
+
+    @cached_property
+    def retained_sets(self) -> RetainedSets:
+        """What sets of objects retain together. Cost: see `heldby.graph.retained_sets.retained_sets`."""
+        return retained_sets(self.graph, self.tree, *self._retained)
+
+    @property
+    def whole_graph(self) -> Graph:
+        """The graph with the deferred references in place, as the collector sees it; a copy of the targets."""
+        return self.deferred.restored(self.graph)
 
     @cached_property
     def live(self) -> NDArray[np.bool_]:

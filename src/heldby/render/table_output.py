@@ -12,6 +12,7 @@ import io
 import json
 import math
 import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,8 @@ from heldby.units import format_bytes, format_count, format_seconds
 
 _GAP: Final = "  "
 _NOTES_SHOWN: Final = 3
+_LINES_OF_A_NOTE: Final = 4
+_DETAIL_INDENT: Final = 6
 _NARROWEST: Final = 60
 _SHORTEST_TEXT: Final = 12
 _LEFT: Final = (Kind.TEXT, Kind.FLAG)
@@ -65,14 +68,17 @@ def print_table(console: Console, table: Table, *, all_notes: bool = False) -> N
 def table_text(table: Table, *, width: int = 80, all_notes: bool = False) -> Text:
     """Return title, heading, rows and notes in lines of at most `width` cells, if need be by cutting texts."""
     width = max(width, _NARROWEST)
-    columns = [column for column in table.columns if column.name != table.outline]
+    hidden_columns = (table.outline, *table.details)
+    columns = [column for column in table.columns if column.name not in hidden_columns]
     cells = [[_cell(column.kind, value) for value in column.to_list()] for column in columns]
     if table.outline is not None:
         _indent(columns, cells, table[table.outline])
     lines = []
     if table.title:
-        lines += [Text(shorten(table.title, width), style="bold"), Text()]
-    lines += _grid(columns, cells, width) if len(table) else [Text("nothing found", style="dim")]
+        lines += [Text(shorten(line, width), style="bold") for line in textwrap.wrap(table.title, width)]
+        lines.append(Text())
+    grid = _grid(columns, cells, width) if len(table) else [Text("nothing found", style="dim")]
+    lines += _with_details(grid, table, width)
     hidden = table.row_count - len(table)
     if hidden:
         rows = "1 more row" if hidden == 1 else f"{hidden:,} more rows"
@@ -80,7 +86,9 @@ def table_text(table: Table, *, width: int = 80, all_notes: bool = False) -> Tex
     notes = table.notes if all_notes else table.notes[:_NOTES_SHOWN]
     if notes:
         lines.append(Text())
-    lines += [Text(f"note: {shorten(note, width - 6)}", style="yellow") for note in notes]
+    for note in notes:
+        wrapped = textwrap.wrap(f"note: {printable(note)}", width, subsequent_indent=" " * 6)
+        lines += [Text(shorten(line, width), style="yellow") for line in wrapped[:_LINES_OF_A_NOTE]]
     if len(notes) < len(table.notes):
         lines.append(Text(f"note: {len(table.notes) - len(notes)} more with -v or --format json", "yellow"))
     for line in lines:
@@ -103,9 +111,9 @@ def _indent(columns: list[Column], cells: list[list[str]], depth: Column) -> Non
 
 
 def _grid(columns: list[Column], cells: list[list[str]], width: int) -> list[Text]:
-    headings = [column.name.replace("_", " ") for column in columns]
+    headings = [_heading(column) for column in columns]
     widths = [
-        max(cell_len(text) for text in (heading, *column))
+        max(cell_len(text) for text in (*heading, *column))
         for heading, column in zip(headings, cells, strict=True)
     ]
     texts = [at for at, column in enumerate(columns) if column.kind is Kind.TEXT]
@@ -113,9 +121,39 @@ def _grid(columns: list[Column], cells: list[list[str]], width: int) -> list[Tex
     room = max(room, _SHORTEST_TEXT * len(texts))
     for at, given in zip(texts, shared_room([widths[at] for at in texts], room), strict=True):
         widths[at] = given
-    lines = [_line(columns, headings, widths, style="bold")]
+    above = [list(line) for line in zip(*headings, strict=True)]
+    lines = [_line(columns, line, widths, style="bold") for line in above if any(line)]
     lines += [_line(columns, list(row), widths) for row in zip(*cells, strict=True)]
     return lines
+
+
+def _with_details(grid: list[Text], table: Table, width: int) -> list[Text]:
+    """Put the long texts of each row below it; the last lines of `grid` are the rows."""
+    if not table.details or not len(table):
+        return grid
+    texts = [
+        [f"{name.replace('_', ' ')} {value}" if name != table.details[0] else str(value) for value in values]
+        for name in table.details
+        for values in [table[name].to_list()]
+    ]
+    unknown = [[value is None for value in table[name].to_list()] for name in table.details]
+    lines = grid[: -len(table)]
+    for row, line in enumerate(grid[-len(table) :]):
+        lines.append(line)
+        lines += [
+            Text(" " * _DETAIL_INDENT + shorten(column[row], width - _DETAIL_INDENT), style="dim")
+            for column, missing in zip(texts, unknown, strict=True)
+            if not missing[row]
+        ]
+    return lines
+
+
+def _heading(column: Column) -> tuple[str, str]:
+    """Return the two lines over a column of numbers, the upper one mostly empty; texts have room for one."""
+    words = column.name.removesuffix("_bytes").split("_")
+    if column.kind in _LEFT or len(words) < 2:
+        return "", " ".join(words)
+    return words[0], " ".join(words[1:])
 
 
 def _line(columns: list[Column], cells: list[str], widths: list[int], style: str = "") -> Text:

@@ -1,0 +1,103 @@
+"""From a path as heldby prints it, ``main.manager.paths[*]``, to what it stands for in the heap."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.analysis.holder_tree import HolderTree
+from heldby.errors import UsageError
+
+_SUGGESTIONS: Final = 3
+_MOST_COMPARED: Final = 5000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """What a text stands for.
+
+    Attributes:
+        paths: rows of `HolderTree.paths` that are printed so.
+        sources: rows and labels: references with that label from objects on that row lead there, whether or
+            not the objects there belong to a path of their own (what others hold too does not).
+    """
+
+    paths: list[int]
+    sources: list[tuple[int, str]]
+
+
+def find_place(tree: HolderTree, text: str) -> Place:
+    """Return what `text` stands for. O(paths) for the children's lists; only matching rows are descended.
+
+    Raises:
+        UsageError: nothing is called so; the message names what comes close.
+    """
+    wanted = text.strip()
+    offsets, children = tree.paths.children()
+    paths: list[int] = []
+    sources: list[tuple[int, str]] = []
+    near: list[str] = []
+    pending = [0]
+    while pending:
+        path = pending.pop()
+        for child in children[offsets[path] : offsets[path + 1]].tolist():
+            found = tree.text(child)
+            if found.strip() == wanted:
+                paths.append(child)
+            elif wanted.startswith(found):
+                pending.append(child)
+                sources.append((child, wanted[len(found) :]))
+            elif len(near) < _MOST_COMPARED:
+                near.append(found.strip())
+    if not paths and not references_to(tree, sources)[1].size:
+        close = difflib.get_close_matches(wanted, near, _SUGGESTIONS, 0.6)
+        raise UsageError(
+            f"nothing is called {text}",
+            cause=f"close to it: {', '.join(close)}" if close else None,
+            next_step="list what there is with: heldby tree TARGET",
+        )
+    return Place(sorted(paths), sources)
+
+
+def below(tree: HolderTree, paths: list[int]) -> NDArray[np.bool_]:
+    """Return which rows are `paths` or lie below them, ``bool[p]``. O(rows × depth)."""
+    mask = np.zeros(tree.paths.path_count, np.bool_)
+    mask[paths] = True
+    while True:
+        wider = mask | mask[tree.paths.parent]
+        if np.array_equal(wider, mask):
+            return mask
+        mask = wider
+
+
+def vertices_on(tree: HolderTree, mask: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    """Return the vertices on the rows of `mask` (``bool[p]``). O(vertices)."""
+    found: NDArray[np.uint32] = tree.heap.tree.order[mask[tree.paths.path_of]]
+    return found
+
+
+def references_to(
+    tree: HolderTree, sources: list[tuple[int, str]]
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Return source vertex and edge number of the references that `Place.sources` speaks of.
+
+    O(vertices), and the references of those that lie on the rows.
+    """
+    heap = tree.heap
+    found_sources, found_edges = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)]
+    on_path = np.zeros(tree.paths.path_count, np.bool_)
+    for path, label in sources:
+        on_path[:] = False
+        on_path[path] = True
+        vertices, edges = heap.graph.edges_from(vertices_on(tree, on_path))
+        inner = heap.graph.targets[edges] <= np.uint32(heap.object_count)  # not from a group to its members
+        vertices, edges = vertices[inner], edges[inner]
+        labels = heap.naming.labels(edges, vertices)
+        number = heap.naming.types.layouts.labels.number(label)
+        found_sources.append(vertices[labels == number])
+        found_edges.append(edges[labels == number])
+    return np.concatenate(found_sources), np.concatenate(found_edges)

@@ -1,0 +1,195 @@
+"""Who has most: shallow and retained bytes of sets of objects, and of single roots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.analysis.drilldown import grouping
+from heldby.analysis.drilldown.selection import EVERYTHING, Selection
+from heldby.analysis.holder_tree import HolderTree
+from heldby.analysis.holders import holder_rows
+from heldby.analysis.table import Kind, Table, column, text_column
+from heldby.golang.functions import short_name
+from heldby.graph.csr import NONE
+from heldby.heap.heap import Heap
+from heldby.heap.roots import RootKind
+
+By = Literal["type", "holder", "package", "module", "root", "size-class", "goroutine"]
+DIMENSIONS: Final[tuple[str, ...]] = get_args(By)
+
+_GROUPINGS: Final[dict[str, Callable[[Heap], grouping.Grouping]]] = {
+    "type": grouping.by_type,
+    "package": grouping.by_package,
+    "module": grouping.by_module,
+    "size-class": grouping.by_size_class,
+}
+_KIND_NAMES: Final = {
+    RootKind.GLOBAL: "global",
+    RootKind.GOROUTINE: "goroutine",
+    RootKind.GOROUTINE_GROUP: "goroutines",
+    RootKind.SPECIAL: "special",
+    RootKind.RUNTIME: "runtime",
+}
+
+
+def top(
+    heap: Heap,
+    by: str,
+    tree: Callable[[], HolderTree],
+    *,
+    selection: Selection = EVERYTHING,
+    min_size: int | None = None,
+    limit: int | None = None,
+) -> Table:
+    """Return who has most, by retained bytes.
+
+    The retained bytes of a set of objects are exact: what would be freed if all of them went. Sets overlap
+    (what an ``[]T`` retains contains its Ts), so their shares do not add up to 1; holders are different: each
+    live byte belongs to one.
+
+    Args:
+        heap: what to look at.
+        by: one of `DIMENSIONS`.
+        tree: gives the merged paths; called for holders only.
+        selection: objects that count; not for roots and goroutines.
+        min_size: least retained bytes of a row.
+        limit: rows; for sets, a few rows cost less than all (see `RetainedSets.largest`).
+    """
+    if by in _GROUPINGS:
+        return _sets(heap, by, tree, selection, min_size, limit)
+    if by == "holder":
+        return _holders(heap, tree(), min_size)
+    return _roots(heap, by, min_size)
+
+
+def _sets(
+    heap: Heap,
+    by: str,
+    tree: Callable[[], HolderTree],
+    selection: Selection,
+    min_size: int | None,
+    limit: int | None,
+) -> Table:
+    groups = _GROUPINGS[by](heap)
+    count = len(groups.names)
+    chosen = selection.objects(heap, tree)
+    sets = np.where(chosen, groups.of, np.int32(-1))
+    members = sets[chosen]
+    objects = np.bincount(members, minlength=count)
+    shallow = np.bincount(members, heap.sizes[: sets.size][chosen], minlength=count).astype(np.int64)
+    present = np.flatnonzero(objects)
+    dense = np.full(count + 1, -1, np.int32)
+    dense[present] = np.arange(present.size, dtype=np.int32)
+    by_number = _by_number(heap, dense[sets])
+    asked = heap.retained_sets
+    if limit is not None and min_size is None:
+        rows, retained, held = asked.largest(by_number, shallow[present], limit)
+    else:
+        retained, held = asked.of_each(by_number, present.size)
+        rows = np.lexsort((np.arange(present.size), -retained))
+        rows = rows[retained[rows] >= (min_size or 0)]
+        retained, held = retained[rows], held[rows]
+    at = present[rows]
+    live = int(heap.retained_bytes[0])
+    table = Table(
+        "top",
+        (
+            text_column(by.replace("-", "_"), groups.names, at.astype(np.uint32)),
+            column("objects", Kind.COUNT, objects[at]),
+            column("shallow_bytes", Kind.BYTES, shallow[at]),
+            column("retained_bytes", Kind.BYTES, retained),
+            column("retained_objects", Kind.COUNT, held),
+            column("share", Kind.SHARE, retained / max(live, 1)),
+        ),
+        title=f"What the objects of each {by.replace('-', ' ')} retain together",
+        notes=("retained bytes of sets overlap: what one row retains may be part of another's",),
+        total_rows=None if min_size is not None else int(present.size),
+    )
+    return table.head(limit)
+
+
+def _by_number(heap: Heap, sets: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the set of each number of the dominator tree; roots belong to none."""
+    order = heap.tree.order
+    found = np.full(order.size, -1, np.int32)
+    is_object = order < np.uint32(sets.size)
+    is_object[0] = False
+    found[is_object] = sets[order[is_object]]
+    return found
+
+
+def _holders(heap: Heap, tree: HolderTree, min_size: int | None) -> Table:
+    rows, rest = holder_rows(tree)
+    kept = [row for row in rows if row.bytes >= (min_size or 0)]
+    texts = [tree.text(row.path).strip() for row in kept]
+    types = [tree.type_text(row.path) for row in kept]
+    if rest.bytes >= max(min_size or 0, 1):
+        kept.append(rest)
+        texts.append("everything else")
+        types.append(None)
+    live = max(int(heap.retained_bytes[0]), 1)
+    sizes = np.array([row.bytes for row in kept], np.int64)
+    shallow = [int(tree.paths.shallow[row.path]) for row in kept]
+    return Table(
+        "top",
+        (
+            text_column("holder", texts),
+            text_column("type", types),
+            column("shallow_bytes", Kind.BYTES, shallow),
+            column("retained_bytes", Kind.BYTES, sizes),
+            column("retained_objects", Kind.COUNT, [row.objects for row in kept]),
+            column("share", Kind.SHARE, sizes / live),
+        ),
+        title="Who holds the live bytes; each byte belongs to one row",
+    )
+
+
+def _roots(heap: Heap, by: str, min_size: int | None) -> Table:
+    """Return the single roots, or the single goroutines, that retain something."""
+    roots = heap.roots
+    first = heap.object_count + 1
+    is_goroutine = roots.kind == RootKind.GOROUTINE
+    wanted = is_goroutine if by == "goroutine" else ~is_goroutine
+    numbers = heap.tree.number[first : first + len(roots)]
+    rows = np.flatnonzero(wanted & (numbers != np.uint32(NONE)))
+    retained = heap.retained_bytes[numbers[rows]]
+    rows = rows[np.lexsort((rows, -retained))]
+    retained = heap.retained_bytes[numbers[rows]]
+    rows = rows[retained >= (min_size or 0)]
+    retained = heap.retained_bytes[numbers[rows]]
+    inner = _root_vertices_below(heap)[numbers[rows]]
+    objects = heap.retained_counts[numbers[rows]].astype(np.int64) - inner
+    names = [short_name(name) for name in roots.names]
+    kinds = [""] * (max(RootKind) + 1)
+    for kind, text in _KIND_NAMES.items():
+        kinds[kind] = text
+    live = max(int(heap.retained_bytes[0]), 1)
+    return Table(
+        "top",
+        (
+            text_column(by, names, roots.name[rows]),
+            text_column("kind", kinds, roots.kind[rows]),
+            column("retained_bytes", Kind.BYTES, retained),
+            column("retained_objects", Kind.COUNT, objects),
+            column("share", Kind.SHARE, retained / live),
+        ),
+        title=f"What each {by} retains alone",
+        notes=("what several hold belongs to none of them here; heldby top --by holder divides all of it",),
+    )
+
+
+def _root_vertices_below(heap: Heap) -> NDArray[np.int64]:
+    """Return for each number how many roots it dominates, itself included; groups dominate their members."""
+    first = heap.object_count + 1
+    numbers = heap.tree.number[first : first + len(heap.roots)]
+    numbers = numbers[numbers != np.uint32(NONE)]
+    found = np.zeros(heap.tree.reached_count, np.int64)
+    found[numbers] = 1
+    # A root's dominator is the virtual root or its group: nothing else refers to roots.
+    above = heap.tree.idom[numbers]
+    np.add.at(found, above, 1)
+    return found

@@ -1,0 +1,36 @@
+"""The heap of ``tests/scenarios/programs/drilldown``, read once for each release and build."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import heldby
+from heldby.analysis.holder_tree import HolderTree, build_holder_tree
+from heldby.heap.heap import Heap
+from tests.support.build import Mode, scenario_program
+from tests.support.process import running, wait_until_still
+from tests.support.toolchains import Toolchain
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The heap, its merged paths, and the addresses that the program printed."""
+
+    heap: Heap
+    holder_tree: HolderTree
+    ready: Mapping[str, Any]
+
+    def tree(self) -> HolderTree:
+        """Return the merged paths, as commands hand them on."""
+        return self.holder_tree
+
+
+@functools.cache
+def drilldown(go: Toolchain, mode: Mode = Mode.DEFAULT) -> Read:
+    with running(scenario_program("drilldown", go, mode)) as program:
+        wait_until_still(program.pid)
+        heap = heldby.open(program.pid)
+    return Read(heap, build_holder_tree(heap), program.ready)

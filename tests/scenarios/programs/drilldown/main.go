@@ -1,0 +1,88 @@
+// What questions after the first screen are asked about: a map of entries, what two types hold together and
+// neither alone, what a field shares with a variable, a pool, and goroutines with a request each.
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"unsafe"
+
+	"scenarios/park"
+)
+
+type Entry struct { // 32 bytes
+	Name string
+	Blob *[1024]byte
+	Next *Entry
+}
+
+type Manager struct {
+	paths map[int]*Entry
+	spare *Spare
+	chain *Entry
+}
+
+type Spare struct{ room [4096]byte }
+
+type Twin struct { // 32 bytes
+	Common *Common
+	own    [3]uint64
+}
+
+type Common struct{ room [8192]byte }
+
+type Request struct{ body [500]byte } // a slot of 512
+
+type Final struct{ room [3000]byte } // a slot of 3072
+
+type Buffer struct{ room [2000]byte } // a slot of 2048
+
+var (
+	manager *Manager
+	keeper  *Spare // also held by manager.spare
+	twinA   *Twin
+	twinB   *Twin
+	pool    sync.Pool
+	never   = make(chan struct{})
+	boxed   any // an interface with a Request of its own
+)
+
+//go:noinline
+func serve(r *Request) {
+	park.Settled()
+	<-never
+	runtime.KeepAlive(r)
+}
+
+func main() {
+	manager = &Manager{paths: make(map[int]*Entry)}
+	for i := 0; i < 100; i++ {
+		manager.paths[i] = &Entry{Name: park.Text(48, i), Blob: new([1024]byte)}
+	}
+	for i := 0; i < 50; i++ {
+		manager.chain = &Entry{Next: manager.chain}
+	}
+	keeper = new(Spare)
+	manager.spare = keeper
+	common := new(Common)
+	twinA, twinB = &Twin{Common: common}, &Twin{Common: common}
+	boxed = new(Request)
+	for i := 0; i < 7; i++ {
+		go serve(new(Request))
+	}
+	park.AwaitSettled(7)
+	type watched struct{ word *int }
+	seen := &watched{new(int)}
+	last := new(Final)
+	runtime.SetFinalizer(seen, func(*watched) { last.room[0] = 1 })
+	for i := 0; i < 3; i++ {
+		runtime.GC()
+	}
+	pool.Put(new(Buffer)) // nothing collects any more
+	fmt.Printf("{\"ready\": true, \"entry\": %d, \"common\": %d}\n",
+		uintptr(unsafe.Pointer(manager.paths[7])), uintptr(unsafe.Pointer(common)))
+	os.Stdin.Read(make([]byte, 1))
+	runtime.KeepAlive(seen)
+}
