@@ -1,8 +1,8 @@
 """Copying what is needed and resident: which pages of a process go into the core, and in what form.
 
 Private anonymous memory travels page by page, without pages that are not there or all zero. Of the program's
-own file only the pages that the process changed travel; the others are the embedded executable's. Of other
-files writable private mappings travel; read-only and shared ones are counted and left out.
+own file, and of libraries in Go, only the pages that the process changed travel; the others are the embedded
+file's. Of other files writable private mappings travel; read-only and shared ones are counted and left out.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class PageCopier:
     Args:
         pid: the process to read, the target itself or its copy.
         writer: where to.
-        program_path: the program's file as /proc/PID/maps calls it.
-        program: offset and size of the program in the core, None when it does not travel.
+        programs: offset and size in the core of the program and the libraries that travel, by path as
+            /proc/PID/maps has it.
         phase: advanced by the bytes read.
         resident: what smaps says each mapping has in memory, bytes by start address.
 
@@ -64,15 +64,13 @@ class PageCopier:
         self,
         pid: int,
         writer: CoreWriter,
-        program_path: str,
-        program: tuple[int, int] | None,
+        programs: Values[str, tuple[int, int]],
         phase: Phase,
         guard: Callable[[], None],
         resident: Values[int, int] | None = None,
     ) -> None:
         self._writer = writer
-        self._program_path = program_path
-        self._program = program
+        self._programs = programs
         self._phase = phase
         self._guard = guard
         self._memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
@@ -103,8 +101,8 @@ class PageCopier:
             self.skipped["shared"] += mapping.size
         elif mapping.is_anonymous:
             self._copy_anonymous(mapping)
-        elif mapping.path == self._program_path and self._program is not None:
-            self._copy_program(mapping, *self._program)
+        elif mapping.path in self._programs:
+            self._copy_program(mapping, *self._programs[mapping.path])
         else:
             self._copy_file(mapping)
 

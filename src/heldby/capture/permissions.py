@@ -22,7 +22,7 @@ from heldby.capture.procfs import (
     status_bytes,
     status_fields,
 )
-from heldby.capture.program import open_program
+from heldby.capture.program import open_go_libraries, open_program
 from heldby.capture.recording import estimate_pages
 from heldby.errors import HeldbyError
 from heldby.memory.mappings import parse_maps
@@ -200,16 +200,21 @@ def _program_and_fork(pid: int, status: str, fields: dict[str, str]) -> Iterator
     except HeldbyError as error:
         yield Check("program", "fail", error.message, error.next_step)
         return
+    mappings = parse_maps(read_text(pid, "maps") or "")
+    libraries = open_go_libraries(pid, program, mappings)
     try:
         if program.is_go:
             yield Check("program", "ok", f"{program.path} is written in Go")
+        elif libraries:
+            yield Check("program", "ok", f"{libraries[0].path}, which it loaded, is written in Go")
         else:
             yield Check("program", "fail", f"{program.path} is no Go program", "give the PID of a Go program")
-        room = bool(find_rooms(pid, program, parse_maps(read_text(pid, "maps") or ""), CODE_SIZE))
+        room = bool(find_rooms(pid, program, mappings, CODE_SIZE))
         yield _fork(pid, status, fields, room)
-        yield _memory((estimate_pages(status) or 0) + program.size)
+        yield _memory((estimate_pages(status) or 0) + sum(file.size for file in (program, *libraries)))
     finally:
-        program.close()
+        for file in (program, *libraries):
+            file.close()
 
 
 def _fork(pid: int, status: str, fields: dict[str, str], room: bool) -> Check:

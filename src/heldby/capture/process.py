@@ -12,7 +12,7 @@ import gc
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ from heldby.capture.procfs import (
     thread_ids,
     thread_state,
 )
-from heldby.capture.program import Program, open_program
+from heldby.capture.program import Program, open_go_libraries, open_program
 from heldby.capture.recording import (
     PauseFacts,
     Recording,
@@ -110,29 +110,39 @@ def capture_process(
     fields = status_fields(require_text(pid, "status"))
     pid = int(fields.get("Tgid", pid))  # a thread's id names its process
     program = open_program(pid)
+    libraries: list[Program] = []
     try:
-        if not program.is_go and not any_program:
+        libraries += open_go_libraries(pid, program, parse_maps(require_text(pid, "maps")))
+        if not program.is_go and not libraries and not any_program:
             raise NotGoProcess(
                 f"process {pid} runs {program.path}, which is no Go program",
-                cause="the file has neither Go build information nor a Go function table",
+                cause="neither the file nor a library of the process has a Go function table",
                 next_step="give the PID of a Go program; for a script or a wrapper that of its child",
             )
         _require_untraced(pid)
         with _cancellable(), Destination(destination, force=force) as output:
-            job = _Job(pid, program, output, progress, started)
+            job = _Job(pid, program, libraries, output, progress, started)
             return job.run(method)
     finally:
-        program.close()
+        for file in (program, *libraries):
+            file.close()
 
 
 class _Job:
     """One capture under way."""
 
     def __init__(
-        self, pid: int, program: Program, output: Destination, progress: Progress, started: float
+        self,
+        pid: int,
+        program: Program,
+        libraries: Sequence[Program],
+        output: Destination,
+        progress: Progress,
+        started: float,
     ) -> None:
         self.pid = pid
         self.program = program
+        self.libraries = libraries
         self.output = output
         self.progress = progress
         self.started = started
@@ -142,7 +152,7 @@ class _Job:
 
     def run(self, method: Method) -> Capture:
         status = require_text(self.pid, "status")
-        self.output.require_space((estimate_pages(status) or 0) + self.program.size + _MARGIN_BYTES)
+        self.output.require_space((estimate_pages(status) or 0) + self._file_bytes() + _MARGIN_BYTES)
         if method == "auto":
             self.fallback = self._why_not_fork(status)
         try:
@@ -165,7 +175,7 @@ class _Job:
         fields = status_fields(status)
         if fields.get("State", "").startswith("T"):
             return "the process is stopped by a signal"
-        in_memory = (estimate_pages(status) or 0) + self.program.size if self.output.path is None else 0
+        in_memory = (estimate_pages(status) or 0) + self._file_bytes() if self.output.path is None else 0
         if reason := Headroom(self.pid).why_too_little(status, in_memory):
             return reason
         if fields.get("Seccomp", "0") != "0":
@@ -183,6 +193,9 @@ class _Job:
         if rooms and any(refused_calls(tuple(item), rooms[0].addr) for item in filters):
             return "a seccomp filter of the process forbids the fork"
         return None
+
+    def _file_bytes(self) -> int:
+        return sum(file.size for file in (self.program, *self.libraries))
 
     def _rooms(self) -> list[Room]:
         return find_rooms(self.pid, self.program, parse_maps(require_text(self.pid, "maps")), CODE_SIZE)
@@ -210,7 +223,7 @@ class _Job:
     def _by_forking(self) -> Capture:
         rooms = self._rooms()
         copy: Copy | None = None
-        recording = Recording(self.pid, self.program, self.output.fd)
+        recording = Recording(self.pid, self.program, self.libraries, self.output.fd)
         try:
             # A signal that came in the pause is raised as the inner block ends: the copy is known by then.
             with self.progress.phase("forking the process"), signals_blocked():
@@ -247,7 +260,7 @@ class _Job:
 
     def _by_stopping(self) -> Capture:
         inner_ids = namespace_ids(self.pid, thread_ids(self.pid))
-        recording = Recording(self.pid, self.program, self.output.fd)
+        recording = Recording(self.pid, self.program, self.libraries, self.output.fd)
         try:
             with signals_blocked(SUSPENDING), StoppedThreads(self.pid) as threads:
                 facts = complete_facts(self._facts(threads, inner_ids), self.pid, self.pid)

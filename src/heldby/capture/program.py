@@ -1,10 +1,12 @@
-"""The program of a process: its file, even deleted or in a container, and whether it is Go."""
+"""The program of a process and the libraries it loaded: their files, and whether they are Go."""
 
 from __future__ import annotations
 
 import mmap
 import os
+import stat
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +16,7 @@ import numpy as np
 from heldby.capture.procfs import thread_state
 from heldby.errors import NotGoProcess, PermissionDenied, TargetGone
 from heldby.memory.core_file import PROGRAM_HEADER, PT_NOTE, iter_notes
+from heldby.memory.mappings import Mapping
 
 # The first is in .go.buildinfo (debug/buildinfo); the others begin the function table, since Go 1.16.
 _GO_SIGNS: Final = (
@@ -28,7 +31,7 @@ _NT_GO_BUILD_ID: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """An open executable.
+    """An open executable or shared library.
 
     Attributes:
         path: as the process's own mount namespace calls it.
@@ -94,10 +97,52 @@ def open_program(pid: int) -> Program:
             cause="the process belongs to another user, or the kernel protects it",
             next_step=f"run as its user or as root; heldby doctor {pid} says what is missing",
         ) from error
-    size = os.fstat(fd).st_size
+    return _program(path, fd)
+
+
+def open_go_libraries(pid: int, program: Program, mappings: Sequence[Mapping]) -> list[Program]:
+    """Open the plugins and shared libraries of a process that contain Go code; those of C stay closed.
+
+    One that may not be opened is left out: the runtime then misses it, and says so.
+    """
+    found: list[Program] = []
+    met = {program.path}
+    for mapping in mappings:
+        if mapping.is_anonymous or "x" not in mapping.perms or mapping.path in met:
+            continue
+        met.add(mapping.path)
+        library = _open_mapped(pid, mapping)
+        if library is not None and library.is_go:
+            found.append(library)
+        elif library is not None:
+            library.close()
+    return found
+
+
+def _open_mapped(pid: int, mapping: Mapping) -> Program | None:
+    """Open a mapped file by its mapping, which needs privileges, or else by its path as the process sees it."""
+    for link in (
+        f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}",
+        f"/proc/{pid}/root{mapping.path}",
+    ):
+        try:
+            fd = os.open(link, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            continue
+        try:
+            facts = os.fstat(fd)
+            if stat.S_ISREG(facts.st_mode) and facts.st_ino == mapping.inode and facts.st_size:
+                return _program(mapping.path, fd)
+        except (OSError, ValueError):
+            pass  # a file that cannot be mapped is no library
+        os.close(fd)
+    return None
+
+
+def _program(path: str, fd: int) -> Program:
     head = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
     build_id, go_build_id = _build_ids(head)
-    return Program(path, fd, size, head, build_id, go_build_id, _looks_like_go(head))
+    return Program(path, fd, len(head), head, build_id, go_build_id, _looks_like_go(head))
 
 
 def _looks_like_go(data: mmap.mmap) -> bool:

@@ -120,6 +120,7 @@ class Recording:
 
     pid: int
     program: Program
+    libraries: Sequence[Program]
     fd: int
     captured_bytes: int = 0
     file_bytes: int = 0
@@ -142,11 +143,12 @@ class Recording:
         self._writer = CoreWriter(
             self.fd, header_room=56 * segments + 4000 * len(facts.registers) + 2 * texts
         )
-        offset = self._writer.embed(self.program.fd, self.program.size)
-        place = (offset, self.program.size)
+        files = (self.program, *self.libraries)
+        offsets = [self._writer.embed(file.fd, file.size) for file in files]
+        places = {file.path: (offset, file.size) for file, offset in zip(files, offsets, strict=True)}
         with progress.phase("copying memory", resident or None, "bytes") as phase:
             in_memory = {item.mapping.start: item.resident for item in parse_smaps(facts.smaps or "")}
-            copier = PageCopier(source, self._writer, self.program.path, place, phase, guard, in_memory)
+            copier = PageCopier(source, self._writer, places, phase, guard, in_memory)
             try:
                 for mapping in mappings:
                     copier.copy(mapping)
@@ -154,7 +156,11 @@ class Recording:
                 copier.close()
         self.captured_bytes = self._writer.page_bytes
         self._note = {
-            "executable": {"offset": offset, **self.program.facts()},
+            "executable": {"offset": offsets[0], **self.program.facts()},
+            "libraries": [
+                {"offset": offset, **file.facts()}
+                for file, offset in zip(self.libraries, offsets[1:], strict=True)
+            ],
             "zero_ranges": [list(item) for item in copier.zero_ranges],
             "residency": [pack_states(states) for states in copier.states],
             "skipped_bytes": dict(copier.skipped),

@@ -11,6 +11,7 @@ from heldby.errors import HeldbyError
 from heldby.golang.dwarf_import import DwarfImport
 from heldby.golang.types import Field, TypeTable
 from heldby.heap.process import Process
+from heldby.heap.programs import LoadedProgram
 
 # What the compiler spills of a string, slice or interface may be a variable of its own, such as `list.ptr` (seen
 # in Go 1.27): the word of the whole that it is.
@@ -32,19 +33,20 @@ class FrameVariable:
     type_number: int
 
 
-class DebugInfo:
-    """The debug information of one process; made only where the executable has any.
+class ProgramDebugInfo:
+    """The debug information of one program or library.
 
     Args:
-        dwarf: of the executable.
+        program: whose it is.
+        dwarf: read from it.
         types: numbers of types; gets those that have no descriptor.
-        types_base: ``moduledata.types`` of the program.
-        load_bias: run-time address minus static address.
+        types_base: ``moduledata.types`` of its module.
     """
 
-    def __init__(self, dwarf: Dwarf, types: TypeTable, types_base: int, load_bias: int) -> None:
+    def __init__(self, program: LoadedProgram, dwarf: Dwarf, types: TypeTable, types_base: int) -> None:
+        self.program = program
         self.dwarf = dwarf
-        self.load_bias = load_bias
+        self.load_bias = program.load_bias
         self._imported = DwarfImport(types, types_base)
 
     def global_type(self, row: int) -> int:
@@ -81,13 +83,42 @@ class DebugInfo:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class DebugInfo:
+    """The debug information of a process: of its program, its plugins and libraries, as far as they have any."""
+
+    parts: tuple[ProgramDebugInfo, ...]
+
+    def of(self, program: LoadedProgram) -> ProgramDebugInfo | None:
+        """Return the part of one program, None if it has none."""
+        return next((part for part in self.parts if part.program is program), None)
+
+    def captures(self, entry: int) -> Sequence[Field]:
+        """Return what the closure of the function at run-time address `entry` captured; empty if unknown."""
+        part = self._at(entry)
+        return part.captures(entry) if part is not None else ()
+
+    def frame_variable(self, entry: int, pc: int, below: int) -> FrameVariable | None:
+        """Return the variable of the function at `entry` that lies at frame top + `below` when at `pc`."""
+        part = self._at(entry)
+        return part.frame_variable(entry, pc, below) if part is not None else None
+
+    def _at(self, entry: int) -> ProgramDebugInfo | None:
+        if len(self.parts) == 1:
+            return self.parts[0]
+        return next((part for part in self.parts if part.program.covers(entry)), None)
+
+
 def read_debug_info(process: Process, types: TypeTable, caveats: list[str]) -> DebugInfo | None:
     """Return the debug information, or None where there is none or it cannot be read (then with a caveat)."""
-    try:
-        dwarf = read_dwarf(process.executable)
-    except HeldbyError as error:
-        caveats.append(f"the debug information cannot be read: {error.message}")
-        return None
-    if dwarf is None:
-        return None
-    return DebugInfo(dwarf, types, process.runtime.modules[0].word("types"), process.load_bias)
+    parts: list[ProgramDebugInfo] = []
+    for program in process.programs:
+        try:
+            dwarf = read_dwarf(program.executable)
+        except HeldbyError as error:
+            caveats.append(f"the debug information cannot be read: {error.message}")
+            continue
+        bases = [base for module in process.runtime.modules if program.covers(base := module.word("types"))]
+        if dwarf is not None and bases:
+            parts.append(ProgramDebugInfo(program, dwarf, types, bases[0]))
+    return DebugInfo(tuple(parts)) if parts else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +14,9 @@ from heldby.golang.objects import ObjectTable
 from heldby.golang.runtime import Runtime
 from heldby.golang.variables import Variables
 from heldby.heap.code_knowledge import CodeKnowledge
-from heldby.heap.debug_info import DebugInfo
+from heldby.heap.debug_info import DebugInfo, ProgramDebugInfo
 from heldby.heap.process import Process
+from heldby.heap.programs import LoadedProgram
 from heldby.heap.roots import RootBuilder, RootKind
 
 U64 = NDArray[np.uint64]
@@ -52,10 +55,14 @@ def _is_scanned(runtime: Runtime, addrs: U64) -> NDArray[np.bool_]:
 
 
 def symbol_variables(process: Process) -> Variables:
-    """Return the variables that the symbol table names; empty when the program is stripped."""
-    table = process.executable.symbols
+    """Return the variables that symbol tables name; empty when the program is stripped."""
+    return _joined([_symbol_variables(process, program) for program in process.programs])
+
+
+def _symbol_variables(process: Process, program: LoadedProgram) -> Variables:
+    table = program.executable.symbols
     rows = table.objects()
-    start = table.addresses[rows] + np.uint64(process.load_bias)
+    start = table.addresses[rows] + np.uint64(program.load_bias)
     wanted = _is_scanned(process.runtime, start)
     rows, start = rows[wanted], start[wanted]
     # Of several symbols at one address (section marks like runtime.bss) the largest names the variable.
@@ -68,14 +75,30 @@ def symbol_variables(process: Process) -> Variables:
 
 
 def debug_variables(process: Process, debug: DebugInfo) -> Variables:
-    """Return the package-level variables that the debug information names, with their types."""
+    """Return the package-level variables that debug information names, with their types.
+
+    Those of a library without debug information are named by its symbol table.
+    """
+    return _joined(
+        [
+            _symbol_variables(process, program) if part is None else _debug_variables(process, part)
+            for program, part in ((program, debug.of(program)) for program in process.programs)
+        ]
+    )
+
+
+def _debug_variables(process: Process, debug: ProgramDebugInfo) -> Variables:
     table = debug.dwarf.globals
-    start = table.addresses + np.uint64(process.load_bias)
+    start = table.addresses + np.uint64(debug.load_bias)
     keep = np.flatnonzero(_is_scanned(process.runtime, start))
     keep = keep[np.append(start[keep][1:] != start[keep][:-1], True)] if keep.size else keep
     names = [table.name(int(row)) for row in keep]
     types = np.array([debug.global_type(int(row)) for row in keep], np.uint32)
     return Variables.of(start[keep], np.maximum(table.sizes[keep], 1).astype(np.uint64), names, types=types)
+
+
+def _joined(parts: Sequence[Variables]) -> Variables:
+    return reduce(Variables.joined, parts)
 
 
 def nameless_name(runtime: Runtime, addr: int) -> str:

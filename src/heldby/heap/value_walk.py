@@ -27,6 +27,7 @@ from heldby.golang.value_walk_kernels import (
     measure_values,
 )
 from heldby.heap.heap import Heap
+from heldby.heap.programs import with_read_only_parts
 from heldby.memory.image import Image
 from heldby.memory.paging_kernels import build_page_table
 
@@ -139,8 +140,7 @@ class ValueWalk:
 
 def _program_image(heap: Heap) -> Image:
     """Return the program's read-only parts, whose text constants a core need not hold."""
-    process = heap.process
-    return Image((process.executable.data,), process.executable.read_only_segments(process.load_bias, 0))
+    return with_read_only_parts(Image((), ()), heap.process.programs)
 
 
 def _has_second_json(runtime: Runtime) -> bool:

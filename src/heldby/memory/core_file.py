@@ -63,6 +63,14 @@ class MappedFile:
     path: str
 
 
+@dataclass(frozen=True, slots=True)
+class EmbeddedFile:
+    """A file that the process had mapped and that travels in the core."""
+
+    path: str
+    data: Bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoreFile:
     """An ELF core, understood as far as that is possible without knowing Go.
@@ -73,6 +81,7 @@ class CoreFile:
         auxv: the auxiliary vector by type number.
         note: what our capture recorded (docs/capture.md), None for a foreign core.
         executable: the program's file, when it travels in the core; None otherwise.
+        libraries: the shared libraries in Go that travel in the core.
         missing_bytes: bytes that the headers promise and the file does not have.
         caveats: what a reader should know, in plain words.
     """
@@ -85,6 +94,7 @@ class CoreFile:
     mapped_files: tuple[MappedFile, ...]
     note: dict[str, Any] | None
     executable: Bytes | None
+    libraries: tuple[EmbeddedFile, ...] = ()
     signal: int | None = None
     missing_bytes: int = 0
     caveats: tuple[str, ...] = field(default=())
@@ -159,7 +169,8 @@ def parse_core(data: Bytes, path: Path) -> CoreFile:
         auxv=_auxv(notes),
         mapped_files=tuple(_mapped_files(notes)),
         note=capture_note,
-        executable=_embedded_executable(data, capture_note),
+        executable=_embedded(data, (capture_note or {}).get("executable")),
+        libraries=tuple(_libraries(data, capture_note)),
         signal=next(
             (int(struct.unpack_from("<i", d)[0]) for t, n, d in notes if t == NT_SIGINFO and len(d) >= 4),
             None,
@@ -319,18 +330,19 @@ def _without(start: int, end: int, holes: list[tuple[int, int]]) -> Iterator[tup
         yield start, end
 
 
-def _embedded_executable(data: Bytes, note: dict[str, Any] | None) -> Bytes | None:
-    if note is None:
-        return None
-    place = note.get("executable")
+def _embedded(data: Bytes, place: object) -> Bytes | None:
+    """Return the file that the capture's note says lies in the core, None if that cannot be."""
     if not isinstance(place, dict):
         return None
     offset, size = place.get("offset"), place.get("size")
-    if (
-        not isinstance(offset, int)
-        or not isinstance(size, int)
-        or not 0 < size <= data.size - offset
-        or offset < 0
-    ):
+    if not isinstance(offset, int) or not isinstance(size, int) or offset < 0:
         return None
-    return data[offset : offset + size]
+    return data[offset : offset + size] if 0 < size <= data.size - offset else None
+
+
+def _libraries(data: Bytes, note: dict[str, Any] | None) -> Iterator[EmbeddedFile]:
+    places = (note or {}).get("libraries")
+    for place in places if isinstance(places, list) else ():
+        file = _embedded(data, place)
+        if file is not None and isinstance(place.get("path"), str):
+            yield EmbeddedFile(place["path"], file)
