@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from heldby.analysis.answer import StoredBy
 from heldby.render.first_screen import first_screen
 from heldby.render.holder_lines import holder_lines
 from heldby.render.plain_text import without_folders
@@ -72,3 +73,47 @@ def test_one_object_is_not_counted_in_the_plural() -> None:
     text = first_screen(answer).plain
 
     assert "[]byte with 1 object\n" in text
+
+
+def stored_by_line(statements: list[tuple[str | None, str]], width: int) -> str:
+    stored = tuple(
+        StoredBy(
+            place="main.x[*]",
+            func="example.com/a/b.(*T).Put",
+            file="/src/b/put.go",
+            line=7 + number,
+            statement=statement,
+            certainty=certainty,
+            evidence="",
+        )
+        for number, (statement, certainty) in enumerate(statements)
+    )
+    answer = replace(story(), holders=(replace(story().holders[0], stored_by=stored),))
+    return next(
+        line.strip() for line in first_screen(answer, width=width).plain.split("\n") if "stored by" in line
+    )
+
+
+@pytest.mark.parametrize(
+    ("statements", "shown"),
+    [
+        ([("t.x[k] = v", "certain")], "stored by  put.go:7  t.x[k] = v"),
+        ([(None, "likely")], "stored by  put.go:7  b.(*T).Put"),
+        (
+            [("t.x[k] = v", "possible"), (None, "possible")],
+            "perhaps stored by  put.go:7  t.x[k] = v and 1 more",
+        ),
+        ([("t.x[\x1b[31mk] = v", "certain")], r"stored by  put.go:7  t.x[\x1b[31mk] = v"),
+    ],
+)
+def test_the_statement_that_stores_has_its_place_and_how_sure_it_is(
+    statements: list[tuple[str | None, str]], shown: str
+) -> None:
+    assert stored_by_line(statements, 100) == shown
+
+
+def test_a_long_statement_is_cut_to_the_screen() -> None:
+    line = stored_by_line([("t.x[k] = " + "v" * 300, "certain")], 80)
+
+    assert line.startswith("stored by  put.go:7  t.x[k] = vvv")
+    assert len(line) == 80 - 18

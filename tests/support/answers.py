@@ -13,6 +13,7 @@ from heldby.analysis.answer import (
     RssAccount,
     RssRow,
     Site,
+    StoredBy,
 )
 
 MIB = 1 << 20
@@ -75,6 +76,17 @@ def story() -> Answer:
                 share=908 / 1044,
                 containers=("map of 51,203 entries in *main.Baseline",),
                 objects_at_end=9_100_000,
+                stored_by=(
+                    StoredBy(
+                        place="main.manager.paths[*].Seen[*]",
+                        func="main.(*Baseline).Add",
+                        file="/home/ci/payments/baseline.go",
+                        line=47,
+                        statement="b.Seen = append(b.Seen, sample.ID)",
+                        certainty="likely",
+                        evidence="the only statement found that appends to a []string",
+                    ),
+                ),
             ),
             Holder(
                 path="main.hub.subs[*].pending",

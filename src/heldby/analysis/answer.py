@@ -96,6 +96,48 @@ class RssAccount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptIn:
+    """A container on the way to what is held.
+
+    Attributes:
+        path: up to it, ``main.manager.paths[*].Seen[*]``.
+        container: ``map``, ``slice``, ``channel``, ``list`` or ``sync map``.
+        type: its Go type.
+        owner: the struct type that has it as a field; None for a variable or when unknown.
+        package: import path of the package of `owner`, or of the variable.
+        field: name of the field or variable.
+    """
+
+    path: str
+    container: str
+    type: str | None = None
+    owner: str | None = None
+    package: str | None = None
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBy:
+    """A statement that stores into the container nearest to what is held.
+
+    Attributes:
+        place: the path of that container, as in `KeptIn`.
+        func: the function whose source the statement is part of.
+        statement: its text, where the source was found and agrees; None otherwise.
+        certainty: ``certain``, ``likely`` or ``possible``.
+        evidence: why, in plain words.
+    """
+
+    place: str
+    func: str
+    file: str | None = None
+    line: int | None = None
+    statement: str | None = None
+    certainty: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
     """Who keeps a part of the live heap; every live byte belongs to exactly one holder.
 
@@ -109,6 +151,8 @@ class Holder:
         used_by: functions whose code refers to the root; for globals without a name.
         evidence: other facts worth a line.
         objects_at_end: how many objects of `type` lie at the end of the path.
+        kept_in: the containers on the way, nearest first.
+        stored_by: the statements that store into the nearest of them that any are known of.
     """
 
     path: str
@@ -123,6 +167,8 @@ class Holder:
     used_by: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
     objects_at_end: int | None = None
+    kept_in: tuple[KeptIn, ...] = ()
+    stored_by: tuple[StoredBy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

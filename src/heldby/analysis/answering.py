@@ -22,6 +22,7 @@ from heldby.analysis.holder_tree import HolderTree, build_holder_tree
 from heldby.analysis.holders import describe_rows, holder_rows
 from heldby.analysis.ownership import ownership_of
 from heldby.analysis.sites import profile_caveats, profile_facts, site_matrix
+from heldby.analysis.storing import with_statements
 from heldby.heap.heap import Heap
 from heldby.profiles.holder_paths import PathTree, holder_profile
 from heldby.progress import QUIET, Progress
@@ -41,6 +42,8 @@ def _made(heap: Heap, progress: Progress) -> Answer:
         tree = build_holder_tree(heap)
         ownership = ownership_of(tree)
         holders = describe_rows(tree, ownership.rows, ownership.rest)
+    with progress.phase("statements that store"):
+        holders = with_statements(tree, holders, [row.path for row in ownership.rows])
     with progress.phase("allocation sites"):
         matrix = site_matrix(ownership)
         profile = profile_facts(heap.profile, matrix)

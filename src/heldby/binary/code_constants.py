@@ -29,6 +29,8 @@ RELATION_SLICE_OF: Final = 3
 RELATION_HOLDS: Final = 4
 RELATION_RECEIVER: Final = 5
 RELATION_RECEIVER_ADDRESS: Final = 6
+RELATION_CALL: Final = 7
+"""Not of data: the address is that of a call that allocates, uses a map or grows a slice."""
 
 # What a register or a spilled word is known to hold.
 UNKNOWN: Final = 0

@@ -15,6 +15,7 @@ from heldby.binary.code_constants import (
     CONFLICT,
     FRESH,
     LOADED,
+    RELATION_CALL,
     RELATION_HOLDS,
     RELATION_IS,
     RELATION_POINTS_TO,
@@ -152,7 +153,7 @@ def call(
         a4: of the fifth.
         spills: ``int64[SPILL_WORDS, 3]``.
         generation: of the spills that count.
-        place: a number that no other call has.
+        place: address of the call.
         evidence: ``int64[capacity, 3]``.
         told: how many of its rows are written.
     """
@@ -190,6 +191,15 @@ def call(
         about, relation, subject = values[a0], np.int64(RELATION_RECEIVER_ADDRESS), callee
     if relation != 0 and about >= data[0] and about < data[1]:
         told = tell(evidence, told, about, relation, subject)
+    # Which types calls are about that allocate or keep data; 0 where a generic function's dictionary says it.
+    if role == ROLE_NEW and kind0 == ADDRESS:
+        told = tell(evidence, told, place, np.int64(RELATION_CALL), values[a0])
+    elif role == ROLE_ALLOCATE and kind1 == ADDRESS:
+        told = tell(evidence, told, place, np.int64(RELATION_CALL), values[a1])
+    elif role == ROLE_MAP:
+        told = tell(evidence, told, place, np.int64(RELATION_CALL), values[a0] if kind0 == ADDRESS else 0)
+    elif role == ROLE_GROW_SLICE:
+        told = tell(evidence, told, place, np.int64(RELATION_CALL), values[a4] if kinds[a4] == ADDRESS else 0)
     kind = np.int64(UNKNOWN)
     value = values[a0]
     if role == ROLE_NEW and kind0 == ADDRESS:

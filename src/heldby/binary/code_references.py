@@ -76,6 +76,10 @@ class TypeEvidence:
     ``RELATION_RECEIVER_ADDRESS`` the start of an R by value. What embeds an R at its beginning looks the
     same: prefer a larger type that has other votes.
 
+    ``RELATION_CALL`` is about code, not data: at the address a function of ``ROLE_NEW``, ``ROLE_ALLOCATE``,
+    ``ROLE_MAP`` or ``ROLE_GROW_SLICE`` is called with the descriptor of the value, of the map, or of the slice's
+    elements; of the last two the subject is 0 where the type is known at run time only.
+
     Attributes:
         addresses: ``uint64[n]`` static addresses of data.
         relations: ``uint8[n]``, ``RELATION_*``.

@@ -42,6 +42,12 @@ if TYPE_CHECKING:
     metavar="N",
     help="Holders to list; 8 on the screen and all in JSON if not given.",
 )
+@click.option(
+    "--src",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where the Go source lies, if not where it was built.",
+)
 @options.method("auto", "fork", "stop")
 @options.cache
 @click.option("-o", "--output", type=options.FILE, metavar="FILE", help="Write to FILE instead of stdout.")
@@ -54,6 +60,7 @@ def explain(
     output_format: str,
     exe: Path | None,
     limit: int | None,
+    src: Path | None,
     method: Method,
     cache: bool,
     output: Path | None,
@@ -65,11 +72,17 @@ def explain(
     """
     if output is not None:
         refuse_existing(output, force=force)
+    from heldby.source import SourceLines
+
+    source = SourceLines(src)
     with run.working() as progress:
         heap = run.open_heap(target, exe=exe, method=method, cache=cache, progress=progress)
         from heldby.analysis import answer_of
+        from heldby.analysis.source_statements import with_source
 
         answer = answer_of(heap, progress=progress)
+        with progress.phase("source"):
+            answer = with_source(answer, source)
     if output is None:
         show(run, answer, output_format, limit)
     else:

@@ -6,6 +6,7 @@ runtime/symtab.go and runtime/symtabinl.go, Go 1.21 to 1.27. Names are bytes of 
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -136,6 +137,19 @@ class FunctionTable:
                 if rows.size:
                     return int(self._first[number] + rows[0])
         return -1
+
+    def matching(self, pattern: re.Pattern[bytes]) -> NDArray[np.int64]:
+        """Return the functions whose names `pattern` matches, a zero byte in front included; O(names)."""
+        found = []
+        for number, table in enumerate(self._tables):
+            offsets = [match.start() + 1 for match in pattern.finditer(table.names.tobytes())]
+            rows = np.flatnonzero(np.isin(table.columns["name"], offsets))
+            found.append(rows + int(self._first[number]))
+        return np.concatenate(found).astype(np.int64)
+
+    def limit(self, index: int) -> int:
+        """Return the first address behind the function."""
+        return int(self.arrays.limit[index])
 
     def file_line(self, pc: int) -> tuple[str, int]:
         """Return file and line of the instruction at `pc`, ``("?", 0)`` when unknown.

@@ -35,11 +35,12 @@ class CodeKnowledge:
     Attributes:
         starts: ``uint64[n]``, the addresses among the variables that code refers to, ascending.
         pointed_from: of values that no code refers to, the address of a word that points to them.
+        facts: references and evidence that it is made from.
     """
 
     starts: NDArray[np.uint64]
     pointed_from: Mapping[int, int]
-    _facts: CodeFacts
+    facts: CodeFacts
     _functions: FunctionTable
     _types: TypeTable
 
@@ -64,9 +65,9 @@ class CodeKnowledge:
 
     def users(self, start: int, end: int) -> list[str]:
         """Return who refers to ``[start, end)``: functions that store there first, initialisers last."""
-        where = self._facts.references.between(start, end)
-        rows = self._functions.indexes(self._facts.references.instructions[where])
-        stores = self._facts.references.is_store[where]
+        where = self.facts.references.between(start, end)
+        rows = self._functions.indexes(self.facts.references.instructions[where])
+        stores = self.facts.references.is_store[where]
         ranked: dict[str, int] = {}
         for row, store in zip(rows.tolist(), stores.tolist(), strict=True):
             if row >= 0:
@@ -77,7 +78,7 @@ class CodeKnowledge:
     def used_by_all(self, names: Sequence[str]) -> NDArray[np.uint64]:
         """Return the addresses that every one of these functions refers to; those not in the program do not count."""
         rows = [row for name in names if (row := self._functions.named(name)) >= 0]
-        references = self._facts.references
+        references = self.facts.references
         found = references.targets[:0] if not rows else self.starts
         for row in rows:
             entry, limit = self._functions.entry(row), int(self._functions.arrays.limit[row])
@@ -92,7 +93,7 @@ class CodeKnowledge:
 
     def type_at(self, start: int) -> int:
         """Return the type number of the variable that starts there; 0 when the code is silent."""
-        evidence = self._facts.evidence
+        evidence = self.facts.evidence
         best = 0
         for row in range(*evidence.between(start, start + 1).indices(evidence.addresses.size)):
             number = self._number(int(evidence.relations[row]), int(evidence.subjects[row]))
@@ -142,18 +143,25 @@ class CodeKnowledge:
         return types.add(GoType(name=name, kind=kind, size=size, ptrbytes=8, elem=elem), pointer_mask=1)
 
 
+def code_facts(runtime: Runtime, functions: FunctionTable) -> CodeFacts:
+    """Scan the first module's code, at run-time addresses. Linear in the code.
+
+    Raises:
+        HeldbyError: the code is not there, or cannot be read.
+    """
+    module = runtime.modules[0]
+    low, high = module.range("text", "etext")
+    code = runtime.image.read_array(low, high - low)
+    named = ((functions.name(row), functions.entry(row)) for row in range(len(functions)))
+    return scan_code(code, low, runtime.layout.arch, module.range("noptrdata", "end"), code_functions(named))
+
+
 def read_code(
     runtime: Runtime, functions: FunctionTable, types: TypeTable, caveats: list[str]
 ) -> CodeKnowledge | None:
     """Scan the first module's code; None, with a caveat, where it cannot be read. Linear in the code."""
-    module = runtime.modules[0]
-    low, high = module.range("text", "etext")
     try:
-        code = runtime.image.read_array(low, high - low)
-        named = ((functions.name(row), functions.entry(row)) for row in range(len(functions)))
-        facts = scan_code(
-            code, low, runtime.layout.arch, module.range("noptrdata", "end"), code_functions(named)
-        )
+        facts = code_facts(runtime, functions)
     except HeldbyError as error:
         caveats.append(f"variables without names cannot be told by the code that uses them: {error.message}")
         return None

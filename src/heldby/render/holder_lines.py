@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Final
 
 from rich.cells import cell_len
@@ -73,6 +74,7 @@ def _details(answer: Answer, index: int, width: int) -> list[Text]:
     if holder.used_by:
         texts.append(_listing("used by", holder.used_by, room))
     texts += [allocated_at(answer, index, room), pprof_shows(answer, index, room)]
+    texts.append(_stored_by(holder, room))
     texts.extend(shorten(fact, room) for fact in holder.evidence[:2])
     return [Text(" " * _INDENT).append(text, style="dim") for text in texts if text]
 
@@ -93,6 +95,19 @@ def _what(holder: Holder, room: int) -> str:
         kind = shorten(kind, left)
         return f"{kind} · {shorten(containers, room - len(kind) - 3)}"
     return shorten(kind or containers, room)
+
+
+def _stored_by(holder: Holder, room: int) -> str:
+    """Return the statement that keeps what is held; how many more there may be."""
+    if not holder.stored_by:
+        return ""
+    first = holder.stored_by[0]
+    place = f"{printable(PurePosixPath(first.file).name)}:{first.line}" if first.file and first.line else ""
+    what = without_folders(printable(first.statement or first.func))
+    more = _and_more(len(holder.stored_by) - 1)
+    word = "perhaps stored by" if first.certainty == "possible" else "stored by"
+    start = f"{word}  {place}  " if place else f"{word}  "
+    return shorten(start + shorten(what, max(room - cell_len(start) - cell_len(more), 12)) + more, room)
 
 
 def _listing(word: str, names: tuple[str, ...], room: int) -> str:

@@ -1,0 +1,243 @@
+"""Which statements keep what a holder holds: the line that ties an allocation to its holder.
+
+The compiled code says it, in stripped programs too: a call that stores into maps of this very type, that grows
+slices of this element type and writes them back at the field's offset, that sends into this channel. Candidates
+are ranked by how closely the code around them fits the field or variable; only those that fit best are told,
+with how sure that is, and none when too many fit. A store by reflection or by hand-written assembly is not seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final
+
+import numpy as np
+
+from heldby.analysis.answer import Holder, KeptIn, StoredBy
+from heldby.analysis.holder_tree import HolderTree
+from heldby.analysis.store_places import Container, StorePlace, store_places
+from heldby.errors import HeldbyError
+from heldby.golang.functions import FunctionTable, Position, package_of
+from heldby.golang.storing_code import Operands, StoringCode
+from heldby.heap.code_knowledge import code_facts
+from heldby.heap.heap import Heap
+
+_MOST_STATEMENTS: Final = 3
+_MOST_HOLDERS: Final = 20
+_MOST_PLACES: Final = 8
+_MOST_CALLERS: Final = 200
+_MOST_DEPTH: Final = 4
+_BY_TYPE, _BY_FIELD, _BY_VARIABLE = 1, 2, 3
+_CALLS: Final[dict[Container, re.Pattern[bytes]]] = {
+    "list": re.compile(
+        rb"\x00container/list\.\(\*List\)\.(?:PushBack|PushFront|InsertBefore|InsertAfter)(?=\x00)"
+    ),
+    "sync map": re.compile(
+        rb"\x00(?:internal/)?sync\.\(\*(?:HashTrie)?Map(?:\[[^\x00]*\])?\)\.(?:Store|Swap|LoadOrStore|CompareAndSwap)(?=\x00)"
+    ),
+}
+_STANDARD: Final = re.compile(  # folders of GOROOT/src, which no module path begins with unless it has a dot
+    r"(?:archive|bufio|bytes|cmp|compress|container|context|crypto|database|debug|embed|encoding"
+    r"|errors|expvar|flag|fmt|go|hash|html|image|index|internal|io|iter|log|maps|math|mime|net"
+    r"|os|path|plugin|reflect|regexp|runtime|simd|slices|sort|strconv|strings|structs|sync"
+    r"|syscall|testing|text|time|unicode|unique|unsafe|vendor|weak)(?:/[^.]*)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    place: Position
+    fit: int
+
+
+class Storing:
+    """Finds the statements; made once for all holders. Scans the code at the first question: O(code)."""
+
+    def __init__(self, heap: Heap) -> None:
+        functions = FunctionTable(heap.process.runtime)
+        facts = heap.code.facts if heap.code is not None else code_facts(heap.process.runtime, functions)
+        types = heap.naming.types.layouts.types
+        self._functions = functions
+        self._types = types
+        self._code = StoringCode(heap.process.runtime, functions, types, facts)
+
+    def into(self, place: StorePlace) -> tuple[StoredBy, ...]:
+        """Return the statements that store into a container, those that fit best; none when that is a guess."""
+        found = [
+            _Candidate(position, fit)
+            for call, fit in self._calls(place)
+            if (position := self._user_position(call)) is not None
+        ]
+        found = [each for each in found if _may_reach(each.place, place)]
+        best = max((each.fit for each in found), default=0)
+        statements = {(each.place.file, each.place.line): each.place for each in found if each.fit == best}
+        if not 0 < len(statements) <= _MOST_STATEMENTS:
+            return ()
+        certainty, evidence = _evidence(place, best, len(statements))
+        return tuple(
+            StoredBy(
+                place=place.path,
+                func=position.function,
+                file=position.file if position.file != "?" else None,
+                line=position.line or None,
+                certainty=certainty,
+                evidence=evidence,
+            )
+            for _, position in sorted(statements.items())
+        )
+
+    def _calls(self, place: StorePlace) -> Iterable[tuple[int, int]]:
+        code = self._code
+        if place.container == "slice":
+            for call in code.appends(place.type):
+                yield call, _fit_of_slice(code.grown_at(call), place)
+            for call in code.appends(0):
+                if self._is_method_of(call, place.owner):
+                    yield call, min(_fit_of_slice(code.grown_at(call), place), _BY_FIELD)
+        elif place.container == "map":
+            for call in code.map_stores(place.type):
+                yield call, _fit_of_word(code.read_before(call), place)
+            for call in code.map_stores(0):
+                if self._is_method_of(call, place.owner):
+                    yield call, min(_fit_of_word(code.read_before(call), place), _BY_FIELD)
+        elif place.container == "channel":
+            for call in code.sends:
+                fit = _fit_of_word(code.read_before(call), place)
+                if fit > _BY_TYPE:
+                    yield call, fit
+        else:
+            calls = set(code.calls_of(self._functions.matching(_CALLS[place.container])))
+            if place.container == "list":  # mostly inlined down to the allocation of an element
+                calls.update(code.allocations(self._types.named("list.Element")))
+            for call in calls:
+                yield call, _fit_of_word(code.read_before(call), place)
+
+    def _is_method_of(self, call: int, owner: str) -> bool:
+        """Tell whether code of a generic type's method makes the call: only those of `owner` can reach it."""
+        bare = owner.partition("[")[0]
+        return "[" in owner and any(
+            f"{bare}[" in position.function.replace("(*", "").replace("(", "")
+            for position in self._functions.inlined(call)
+        )
+
+    def _user_position(self, call: int) -> Position | None:
+        """Return the innermost place at `call` that is not in the standard library, in its callers if need be."""
+        pending, seen = [call], {call}
+        for _ in range(_MOST_DEPTH):
+            callers: set[int] = set()
+            for pc in pending:
+                positions = self._functions.inlined(pc)
+                user = next((each for each in positions if not _is_standard(each.function)), None)
+                if user is not None:
+                    return user
+                if positions and package_of(positions[-1].function) in (
+                    "container/list",
+                    "internal/sync",
+                    "sync",
+                ):
+                    index = np.array([self._functions.index(pc)], np.int64)
+                    callers.update(self._code.calls_of(index)[:_MOST_CALLERS])
+            pending = sorted(callers - seen)
+            seen |= callers
+            if len(pending) != 1:  # several callers: each has a candidate of its own, or none is the one
+                return None
+        return None
+
+
+def with_statements(
+    tree: HolderTree, holders: tuple[Holder, ...], paths: Sequence[int]
+) -> tuple[Holder, ...]:
+    """Return `holders` with the containers that they pass and the statements that store into the nearest.
+
+    `paths` are their nodes, in their order; only the first `_MOST_HOLDERS` are looked at. Costs one scan of the
+    code, if loading needed none, and then some references and calls for each holder.
+    """
+    storing = _storing_of(tree.heap)
+    found = list(holders)
+    for number, path in enumerate(paths[:_MOST_HOLDERS]):
+        places = tuple(islice(store_places(tree, path), _MOST_PLACES))
+        statements = (storing.into(place) for place in places) if storing is not None else ()
+        found[number] = replace(
+            found[number],
+            kept_in=tuple(_kept_in(place) for place in places),
+            stored_by=next((each for each in statements if each), ()),
+        )
+    return tuple(found)
+
+
+def _kept_in(place: StorePlace) -> KeptIn:
+    return KeptIn(
+        path=place.path,
+        container=place.container,
+        type=place.type_name or None,
+        owner=place.owner or None,
+        package=place.package or None,
+        field=place.field or None,
+    )
+
+
+def _storing_of(heap: Heap) -> Storing | None:
+    """Return what finds the statements, None where the program's code is not there or not read."""
+    try:
+        return Storing(heap)
+    except HeldbyError:
+        return None
+
+
+def _fit_of_slice(written: Operands, place: StorePlace) -> int:
+    """How closely the place that an append writes to fits a slice."""
+    if place.address is not None and place.address in written.addresses:
+        return _BY_VARIABLE
+    if place.offset is not None and place.offset in written.offsets:
+        return _BY_FIELD
+    return _BY_TYPE
+
+
+def _fit_of_word(read: Operands, place: StorePlace) -> int:
+    """How closely the words read before a call fit the pointer to a map, channel or list, or its beginning."""
+    if place.address is not None and any(
+        place.address - 64 <= address <= place.address
+        if place.container in ("list", "sync map")
+        else address == place.address
+        for address in read.addresses
+    ):
+        return _BY_VARIABLE
+    if place.owner and place.offset is not None and place.offset in read.offsets:
+        return _BY_FIELD
+    return _BY_TYPE
+
+
+def _may_reach(position: Position, place: StorePlace) -> bool:
+    """Tell whether code there can name the field: outside its package only exported fields can be."""
+    if not place.package or not place.field:
+        return True
+    same = package_of(position.function) == place.package
+    return same or (place.package != "main" and place.field[:1].isupper())
+
+
+def _is_standard(function: str) -> bool:
+    return _STANDARD.fullmatch(package_of(function)) is not None
+
+
+def _evidence(place: StorePlace, fit: int, count: int) -> tuple[str, str]:
+    only = "the only statement found that" if count == 1 else f"one of {count} statements that"
+    what = {
+        "slice": f"appends to a {place.type_name}",
+        "map": f"stores into a {place.type_name}",
+        "channel": "sends into a channel",
+        "list": "adds to a list.List",
+        "sync map": "stores into a sync.Map",
+    }[place.container]
+    if fit == _BY_VARIABLE:
+        return "certain", f"it {what} in this very variable"
+    if fit == _BY_FIELD:
+        where = (
+            f"at offset {place.offset}, where {place.owner} has {place.field}"
+            if place.owner
+            else "like this one"
+        )
+        return "likely" if count == 1 else "possible", f"{only} {what} {where}"
+    return "likely" if count == 1 else "possible", f"{only} {what}"

@@ -1,0 +1,52 @@
+"""A program with a store of every kind, as built by default and stripped, and what its source says where."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from heldby.analysis import answer_of
+from heldby.analysis.answer import Answer
+from heldby.api import open as open_heap
+from heldby.heap import Heap
+from tests.support.build import Mode, build
+from tests.support.process import running
+from tests.support.toolchains import any_toolchain
+
+PROGRAM = Path(__file__).parent / "programs" / "stores"
+
+
+@dataclass(frozen=True)
+class Captured:
+    heap: Heap
+    answer: Answer
+    stripped: bool
+
+
+@pytest.fixture(scope="session")
+def expected() -> dict[str, int]:
+    """The line of the statement that keeps each holder, as the comments in the source name it."""
+    found = {}
+    for number, line in enumerate((PROGRAM / "main.go").read_text().splitlines(), 1):
+        if match := re.search(r"// STORES (\S+)$", line):
+            found[match[1]] = number
+    return found
+
+
+def captured(mode: Mode) -> Captured:
+    with running(build(PROGRAM, any_toolchain(), mode)) as program:
+        heap = open_heap(program.pid)
+    return Captured(heap, answer_of(heap), mode is Mode.STRIPPED)
+
+
+@pytest.fixture(scope="session")
+def with_debug_information() -> Captured:
+    return captured(Mode.DEFAULT)
+
+
+@pytest.fixture(scope="session")
+def stripped() -> Captured:
+    return captured(Mode.STRIPPED)

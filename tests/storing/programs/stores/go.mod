@@ -1,0 +1,3 @@
+module heldby.test/stores
+
+go 1.24

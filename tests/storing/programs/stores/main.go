@@ -1,0 +1,140 @@
+// Stores keeps known amounts in one holder of each kind; each has one statement that keeps them.
+//
+// A line that ends in a comment "STORES name" is the statement that the tests expect for that holder.
+package main
+
+import (
+	"container/list"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+)
+
+const amount = 2000
+
+// text returns a string of its own of 200 bytes.
+func text(i int) string { return strings.Repeat("x", 190) + fmt.Sprintf("%010d", i) }
+
+type entry struct {
+	name string
+	pad  [10]int
+}
+
+type registry struct {
+	lock    sync.Mutex
+	name    string
+	entries map[int]entry
+}
+
+func (r *registry) add(i int) {
+	r.lock.Lock()
+	defer r.lock.Unlock()
+	r.entries[i] = entry{name: text(i)} // STORES main.structs.entries
+}
+
+type history struct {
+	count int
+	Seen  []string
+}
+
+// other has a []string too, elsewhere.
+type other struct{ Names []string }
+
+func (o *other) add(name string) { o.Names = append(o.Names, name) }
+
+func (h *history) add(i int) {
+	h.count++
+	h.Seen = append(h.Seen, text(i)) // STORES main.appended.Seen
+}
+
+type item struct {
+	id   int
+	text string
+}
+
+type shelf struct {
+	label string
+	items []*item
+}
+
+func (s *shelf) push(it *item) {
+	s.items = append(s.items, it) // STORES main.helped.items
+}
+
+func fill(s *shelf, n int) {
+	for i := range n {
+		s.push(&item{i, text(i)})
+	}
+}
+
+type cache[K comparable, V any] struct {
+	hits int
+	m    map[K]V
+}
+
+func (c *cache[K, V]) put(k K, v V) {
+	c.m[k] = v // STORES main.generic.m
+}
+
+type queue struct {
+	name string
+	jobs chan *item
+}
+
+func (q *queue) send(i int) {
+	q.jobs <- &item{i, text(i)} // STORES main.queued.jobs
+}
+
+var (
+	structs  = registry{entries: map[int]entry{}}
+	appended = &history{}
+	others   = &other{}
+	helped   shelf
+	generic  = cache[uint16, string]{m: map[uint16]string{}}
+	queued   = &queue{jobs: make(chan *item, amount)}
+	byNumber = map[int64]string{}
+	lines    []string
+	events   = make(chan string, amount)
+	linked   = list.New()
+	synced   sync.Map
+	remember func(int)
+)
+
+//go:noinline
+func work() {
+	for i := range amount {
+		structs.add(i)
+		appended.add(i)
+		generic.put(uint16(i), text(i))
+		queued.send(i)
+		byNumber[int64(i)] = text(i)   // STORES main.byNumber
+		lines = append(lines, text(i)) // STORES main.lines
+		events <- text(i)              // STORES main.events
+		linked.PushBack(text(i))       // STORES main.linked
+		synced.Store(i, text(i))       // STORES main.synced
+		remember(i)
+	}
+	others.add("one")
+	fill(&helped, amount)
+}
+
+// remembering returns a closure that keeps what it is told.
+func remembering() func(int) {
+	var told []string
+	return func(i int) {
+		told = append(told, text(i)) // STORES main.remember
+	}
+}
+
+func main() {
+	remember = remembering()
+	work()
+	runtime.GC()
+	runtime.GC()
+	fmt.Println(`{"ready": true}`)
+	io.Copy(io.Discard, os.Stdin)
+	runtime.KeepAlive(others)
+}

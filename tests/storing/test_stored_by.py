@@ -1,0 +1,142 @@
+"""Which statement keeps what each holder holds: one program, a store of every kind, with and without symbols."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from heldby.analysis.answer import Holder
+from heldby.analysis.source_statements import with_source
+from heldby.source import SourceLines
+from tests.storing.conftest import PROGRAM, Captured
+
+pytestmark = pytest.mark.ptrace
+
+# The holder's path begins with the name; what the code of its statement proves.
+CERTAINTY = {
+    "main.structs.entries": "likely",
+    "main.appended.Seen": "likely",
+    "main.helped.items": "certain",
+    "main.generic.m": "certain",
+    "main.queued.jobs": "likely",
+    "main.byNumber": "certain",
+    "main.lines": "certain",
+    "main.events": "certain",
+    "main.linked": "certain",
+    "main.synced": "certain",
+}
+STATEMENTS = {
+    "main.structs.entries": "r.entries[i] = entry{name: text(i)}",
+    "main.appended.Seen": "h.Seen = append(h.Seen, text(i))",
+    "main.helped.items": "s.items = append(s.items, it)",
+    "main.generic.m": "c.m[k] = v",
+    "main.queued.jobs": "q.jobs <- &item{i, text(i)}",
+    "main.byNumber": "byNumber[int64(i)] = text(i)",
+    "main.lines": "lines = append(lines, text(i))",
+    "main.events": "events <- text(i)",
+    "main.linked": "linked.PushBack(text(i))",
+    "main.synced": "synced.Store(i, text(i))",
+}
+
+
+def holders(captured: Captured, name: str) -> list[Holder]:
+    found = [holder for holder in captured.answer.holders if holder.path.startswith(name)]
+    assert found, [holder.path for holder in captured.answer.holders]
+    return found
+
+
+@pytest.mark.parametrize("name", CERTAINTY)
+def test_the_statement_that_keeps_a_holder_is_found(
+    with_debug_information: Captured, expected: dict[str, int], name: str
+) -> None:
+    for holder in holders(with_debug_information, name):
+        assert [(each.line, each.certainty) for each in holder.stored_by] == [
+            (expected[name], CERTAINTY[name])
+        ]
+        assert holder.stored_by[0].file is not None
+        assert holder.stored_by[0].file.endswith("stores/main.go")
+
+
+def test_a_captured_variable_has_two_that_fit_and_says_so(
+    with_debug_information: Captured, stripped: Captured, expected: dict[str, int]
+) -> None:
+    """``o.Names`` is a []string at offset 0 too; nothing in the code tells which of them it is."""
+    for captured in (with_debug_information, stripped):
+        holder = next(
+            each for each in captured.answer.holders if "told" in each.path or "captured" in each.path
+        )
+        assert {each.certainty for each in holder.stored_by} == {"possible"}
+        assert expected["main.remember"] in [each.line for each in holder.stored_by]
+        assert len(holder.stored_by) == 2
+
+
+def test_a_stripped_program_tells_the_same_and_never_another_line(
+    stripped: Captured, expected: dict[str, int]
+) -> None:
+    """Without symbols two are unknown: a field of a struct that lies in no heap object has no type any more."""
+    found = {
+        each.line: each.certainty
+        for holder in stripped.answer.holders
+        for each in holder.stored_by
+        if each.certainty != "possible"
+    }
+
+    unknown = {expected["main.appended.Seen"], expected["main.queued.jobs"], expected["main.remember"]}
+    assert set(found) == set(expected.values()) - unknown
+    assert found[expected["main.structs.entries"]] == "likely"
+    assert {
+        found[expected[name]] for name in ("main.byNumber", "main.lines", "main.linked", "main.synced")
+    } == {"certain"}
+
+
+def test_a_function_is_named_even_where_it_is_inlined(with_debug_information: Captured) -> None:
+    found = {name: holders(with_debug_information, name)[0].stored_by[0].func for name in CERTAINTY}
+
+    assert found["main.helped.items"] == "main.(*shelf).push"
+    assert found["main.appended.Seen"] == "main.(*history).add"
+    assert found["main.linked"] == "main.work"
+    assert found["main.generic.m"].startswith("main.(*cache[")
+
+
+def test_the_text_of_the_statement_is_read_where_it_was_built(with_debug_information: Captured) -> None:
+    answer = with_source(with_debug_information.answer, SourceLines())
+
+    found = {
+        name: next(each for each in answer.holders if each.path.startswith(name)).stored_by[0].statement
+        for name in STATEMENTS
+    }
+    assert found == STATEMENTS
+
+
+def test_a_text_that_stores_nothing_of_that_name_is_not_shown(
+    with_debug_information: Captured, tmp_path: Path
+) -> None:
+    source = (PROGRAM / "main.go").read_text()
+    folder = tmp_path / "src" / "stores"
+    folder.mkdir(parents=True)
+    (folder / "main.go").write_text("// one line more\n" + source)  # another version: every line has moved
+
+    answer = with_source(with_debug_information.answer, SourceLines(tmp_path))
+
+    texts = {each.statement for holder in answer.holders for each in holder.stored_by}
+    assert texts <= {None, *STATEMENTS.values()}
+    shown = next(each for each in answer.holders if each.path == "main.structs.entries").stored_by[0]
+    assert (shown.statement, shown.func) == (None, "main.(*registry).add")
+
+
+def test_the_containers_on_the_way_are_named_with_their_fields(with_debug_information: Captured) -> None:
+    kept = {holder.path: holder.kept_in for holder in with_debug_information.answer.holders}
+
+    seen = kept["main.appended.Seen[*]"][0]
+    assert (seen.container, seen.type, seen.owner, seen.package, seen.field) == (
+        "slice",
+        "[]string",
+        "main.history",
+        "main",
+        "Seen",
+    )
+    events = next(places for path, places in kept.items() if path.startswith("main.events"))
+    assert [(place.container, place.type, place.field) for place in events] == [
+        ("channel", "chan string", "events")
+    ]
