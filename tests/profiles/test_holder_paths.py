@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +14,7 @@ from heldby.profiles.holder_paths import PathTree, holder_profile
 from heldby.profiles.pprof_read import parse_profile
 from heldby.profiles.profile import Profile
 from tests.support.path_trees import small_tree
+from tests.support.pprof_tool import go_pprof, needs_go, pprof_pages
 
 
 def values(profile: Profile, name: str) -> dict[str, int]:
@@ -168,25 +161,11 @@ def test_all_sample_types_count_every_byte_once(tree: PathTree, most: int) -> No
     assert sum(values(profile, "inuse_objects").values()) == tree.parent.size
 
 
-GO = shutil.which(
-    "go", path=os.pathsep.join([os.environ.get("PATH", ""), f"{sys.prefix}/bin", "/usr/local/go/bin"])
-)
-needs_go = pytest.mark.skipif(GO is None, reason="no go tool here")
-
-
 @pytest.fixture(scope="module")
 def profile_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("profile") / "held.pb.gz"
     path.write_bytes(holder_profile(small_tree(), executable="/opt/payments", build_id="c0ffee"))
     return path
-
-
-def go_pprof(*arguments: str) -> str:
-    assert GO is not None
-    done = subprocess.run(
-        [GO, "tool", "pprof", *arguments], capture_output=True, text=True, check=True, timeout=120
-    )
-    return done.stdout
 
 
 @needs_go
@@ -211,31 +190,5 @@ def test_go_tool_pprof_knows_the_sample_types_and_the_traces(profile_file: Path)
 
 @needs_go
 def test_the_pages_of_go_tool_pprof_name_the_holder(profile_file: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    assert GO is not None
-    command = [GO, "tool", "pprof", f"-http=127.0.0.1:{port}", "-no_browser", str(profile_file)]
-    server = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        for page in ("top", "flamegraph"):
-            assert "main.manager.paths[*].Seen[*]" in fetched(f"http://127.0.0.1:{port}/ui/{page}")
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait()
-
-
-def fetched(url: str) -> str:
-    """Return the page, waiting up to 30 s for the server to come up."""
-    deadline = time.monotonic() + 30
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    while True:
-        try:
-            with opener.open(url, timeout=30) as answer:
-                return str(answer.read().decode())
-        except urllib.error.URLError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+    for page in pprof_pages(profile_file, "top", "flamegraph"):
+        assert "main.manager.paths[*].Seen[*]" in page

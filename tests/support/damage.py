@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import heldby
-from heldby.analysis.answering import answer_of, holder_profile_of
+from heldby.analysis import answer_of, holder_profile_of
 from heldby.binary.executable import parse_executable
 from heldby.cli.run import output_console
 from heldby.errors import HeldbyError, InternalError

@@ -18,13 +18,12 @@ from heldby.analysis.answer import (
     RssAccount,
     RssRow,
 )
-from heldby.analysis.holder_tree import HolderTree, build_holder_tree
-from heldby.analysis.holders import describe_rows, holder_rows
+from heldby.analysis.holder_tree import build_holder_tree
+from heldby.analysis.holders import describe_rows
 from heldby.analysis.ownership import ownership_of
 from heldby.analysis.sites import profile_caveats, profile_facts, site_matrix
 from heldby.analysis.storing import with_statements
 from heldby.heap.heap import Heap
-from heldby.profiles.holder_paths import PathTree, holder_profile
 from heldby.progress import QUIET, Progress
 
 _STRETCH: Final = 1 << 16
@@ -59,46 +58,6 @@ def _made(heap: Heap, progress: Progress) -> Answer:
         sites=matrix.sites() if matrix is not None else (),
         held=matrix.held() if matrix is not None else (),
         caveats=(*heap.caveats, *profile_caveats(profile, matrix)),
-    )
-
-
-def holder_profile_of(heap: Heap, *, progress: Progress = QUIET) -> bytes:
-    """Return the holders as a pprof profile whose stacks are reference paths (a ``.pb.gz``)."""
-    with progress.phase("dominator tree"):
-        _ = heap.tree
-    with progress.phase("holders"):
-        tree = build_holder_tree(heap)
-        rows, _ = holder_rows(tree)
-    facts = process_facts(heap)
-    return holder_profile(
-        _path_tree(tree),
-        holders=[row.path for row in rows],
-        executable=facts.exe or "",
-        build_id=facts.build_id or "",
-        time_nanos=int((capture_facts(heap).time or 0) * 1e9),
-        comments=heap.caveats,
-    )
-
-
-def _path_tree(tree: HolderTree) -> PathTree:
-    paths = tree.paths
-    naming = tree.heap.naming
-
-    def type_name(path: int) -> str:
-        number = tree.type_of(path)
-        return naming.type_name(number) if number else ""
-
-    objects = paths.objects.copy()
-    for path, count in tree.roots_on_path().items():
-        objects[path] -= count
-    return PathTree(
-        parent=paths.parent,
-        count=objects,
-        shallow=paths.shallow,
-        retained=paths.retained,
-        path=tree.text,
-        type_name=type_name,
-        root_kind=tree.root_kind,
     )
 
 

@@ -17,6 +17,7 @@ from heldby.analysis.estimates import Estimates, estimates
 from heldby.analysis.ownership import NOBODY, Ownership
 from heldby.golang.memory_profile import MemoryProfile, Profiling
 from heldby.golang.specials import PROFILE
+from heldby.heap.heap import Heap
 
 I64 = NDArray[np.int64]
 _REASONS: Final = {
@@ -89,14 +90,10 @@ class SiteMatrix:
 def site_matrix(ownership: Ownership) -> SiteMatrix | None:
     """Return the matrix; None where no estimate can be made. O(samples + frames of their stacks)."""
     heap = ownership.tree.heap
-    profile, specials = heap.profile, heap.specials
+    profile = heap.profile
     if not is_readable(profile) or profile.rate is None:
         return None
-    rows = specials.of_kind(PROFILE)
-    rows = rows[specials.object[rows] != 0]
-    bucket = profile.rows_of(specials.payload[rows, 0])
-    known = bucket >= 0
-    objects, bucket = specials.object[rows[known]], bucket[known]
+    objects, bucket, lost = sampled_objects(heap)
     buckets, which = np.unique(bucket, return_inverse=True)
     stacks, site_of = shown_stacks(profile, buckets)
     site = site_of[which]
@@ -114,8 +111,17 @@ def site_matrix(ownership: Ownership) -> SiteMatrix | None:
         site=cell // width,
         holder=cell % width - 1,
         cells=cells,
-        lost_samples=int((~known).sum()),
+        lost_samples=lost,
     )
+
+
+def sampled_objects(heap: Heap) -> tuple[NDArray[np.uint32], I64, int]:
+    """Return the sampled objects that exist, the bucket of each, and of how many the bucket is not known."""
+    rows = heap.specials.of_kind(PROFILE)
+    rows = rows[heap.specials.object[rows] != 0]
+    bucket = heap.profile.rows_of(heap.specials.payload[rows, 0])
+    known = bucket >= 0
+    return heap.specials.object[rows[known]], bucket[known], int((~known).sum())
 
 
 def _largest_first(site: I64, sizes: I64, rate: int, owner: I64, count: int) -> tuple[I64, I64]:

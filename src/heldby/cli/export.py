@@ -17,10 +17,17 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
-    short_help="Write who holds what as a pprof profile.",
+    short_help="Write who holds what, or the heap profile, for pprof.",
     examples=(
         ("heldby export 4242 --pprof held.pb.gz && go tool pprof -http=: held.pb.gz", "look at it in pprof"),
-        ("heldby export core.4242 --exe ./payments --pprof held.pb.gz --force", "from a core, again"),
+        (
+            "heldby export core.4242 --exe ./payments --as heap --pprof heap.pb.gz",
+            "a core's /debug/pprof/heap",
+        ),
+        (
+            "heldby export 4242 --as joined --pprof joined.pb.gz",
+            "who allocated it and who keeps it, in one graph",
+        ),
     ),
 )
 @options.target
@@ -32,6 +39,14 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="The profile to write, by habit with the ending .pb.gz.",
 )
+@click.option(
+    "--as",
+    "content",
+    type=click.Choice(["holders", "heap", "joined"]),
+    default="holders",
+    show_default=True,
+    help="Reference paths; the process's own heap profile; or allocation stacks with reference paths on top.",
+)
 @options.exe
 @options.method("auto", "fork", "stop")
 @options.cache
@@ -39,18 +54,34 @@ if TYPE_CHECKING:
 @options.talk
 @click.pass_obj
 def export(
-    run: Run, target: str, output: Path, exe: Path | None, method: Method, cache: bool, force: bool
+    run: Run,
+    target: str,
+    output: Path,
+    content: str,
+    exe: Path | None,
+    method: Method,
+    cache: bool,
+    force: bool,
 ) -> None:
-    """Write the reference paths of TARGET's heap as stacks, for go tool pprof.
+    """Write TARGET's heap as a profile for go tool pprof.
 
-    The cumulative value of a frame is what that place retains.
+    holders: stacks are reference paths, and the cumulative value of a frame is what that place retains.
     Sample types: inuse_space, inuse_objects, and retained_space, whose flat value is what a holder retains.
+
+    heap: the profile that the process itself would have served under /debug/pprof/heap at that moment.
+
+    joined: below, the calls that allocated; above them, the reference paths to what they allocated; estimated.
     """
     refuse_existing(output, force=force)
     with run.working() as progress:
         heap = run.open_heap(target, exe=exe, method=method, cache=cache, progress=progress)
-        from heldby.analysis import holder_profile_of
+        from heldby.analysis import heap_profile_of, holder_profile_of, joined_profile_of
 
-        data = holder_profile_of(heap, progress=progress)
+        if content == "heap":
+            data = heap_profile_of(heap)
+        elif content == "joined":
+            data = joined_profile_of(heap, progress=progress)
+        else:
+            data = holder_profile_of(heap, progress=progress)
     write_file(output, data, force=force)
     run.tell(f"{output}: open it with  go tool pprof -http=: {output}")

@@ -58,6 +58,7 @@ class MemoryProfile:
         first: ``int64[b + 1]``, where each stack begins in `stack`.
         stack: ``uint32[...]``, leaf first, indexes of `frames`.
         frames: each distinct return address, and what it says.
+        counts_bytes: the runtime counts bytes besides objects, as it did up to Go 1.26.
         complete: the list was found; otherwise these are only the buckets of objects that still exist.
         damaged: buckets that are missing from the capture or contradict themselves.
     """
@@ -71,6 +72,7 @@ class MemoryProfile:
     first: I64
     stack: NDArray[np.uint32]
     frames: tuple[ProfileFrame, ...]
+    counts_bytes: bool
     complete: bool
     damaged: int
 
@@ -125,6 +127,7 @@ def read_memory_profile(
         first=first,
         stack=stack.astype(np.uint32),
         frames=frames_of(functions, distinct),
+        counts_bytes=runtime.layout.has("runtime.memRecordCycle", "alloc_bytes"),
         complete=head is not None and not cut and published,
         damaged=int(listed.size + loose.size - headers.address.size) + cut,
     )

@@ -51,6 +51,7 @@ class PathTree:
         path: the whole path of a node, ``main.manager.paths[*]``; asked for the nodes that are written.
         type_name: the Go type of node i's objects; empty when unknown.
         root_kind: what kind of root a top is; asked for the tops only, what lies below inherits it.
+        goroutine: the function of the goroutines that a top stands for, empty for other roots; likewise.
     """
 
     parent: Ints | NDArray[np.uint32]
@@ -60,6 +61,19 @@ class PathTree:
     path: Callable[[int], str]
     type_name: Callable[[int], str]
     root_kind: Callable[[int], str] = lambda _node: ""
+    goroutine: Callable[[int], str] = lambda _node: ""
+
+    def frame(self, node: int) -> FrameName:
+        """Return the frame that stands for a node."""
+        return FrameName(_shortened(self.path(node).strip()), _SYSTEM_NAME, file=self.type_name(node))
+
+    def labels(self, node: int, top: int) -> dict[str, str]:
+        """Return the labels of a sample at a node below `top`."""
+        return {
+            "type": self.type_name(node),
+            "root_kind": self.root_kind(top),
+            "goroutine": self.goroutine(top),
+        }
 
 
 def holder_profile(
@@ -109,16 +123,14 @@ def holder_profile(
         comments=notes,
     )
     stacks: dict[int, tuple[int, ...]] = {0: ()}
-    kinds: dict[int, str] = {}
+    tops: dict[int, int] = {}
     for node in kept[1:].tolist():
         parent = int(tree.parent[node])
-        kinds[node] = tree.root_kind(node) if parent == 0 else kinds[parent]
-        frame = FrameName(_shortened(tree.path(node).strip()), _SYSTEM_NAME, file=tree.type_name(node))
-        stacks[node] = (builder.location(frame), *stacks[parent])
+        tops[node] = node if parent == 0 else tops[parent]
+        stacks[node] = (builder.location(tree.frame(node)), *stacks[parent])
         values = (int(retained[node]), int(shallow[node]), int(count[node]))
         if any(values):
-            labels = {"type": tree.type_name(node), "root_kind": kinds[node]}
-            builder.add_stack(stacks[node], values, labels)
+            builder.add_stack(stacks[node], values, tree.labels(node, tops[node]))
     if shallow[0] or retained[0] or count[0]:
         frame = FrameName("(too small to show)")
         builder.add((frame,), (int(retained[0]), int(shallow[0]), int(count[0])))

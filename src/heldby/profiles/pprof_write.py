@@ -19,12 +19,32 @@ class FrameName:
         system_name: a second name, shown where pprof shows mangled names.
         file: what pprof groups by with ``-files``.
         line: 0 when there is none.
+        start_line: of the function, 0 when unknown.
     """
 
     name: str
     system_name: str = ""
     file: str = ""
     line: int = 0
+    start_line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MappedCode:
+    """A file that the process runs code from, mapped at ``[start, limit)``.
+
+    Attributes:
+        start, limit: addresses.
+        offset: of `start` in the file.
+        file: its path.
+        build_id: the linker's, in hexadecimal; empty when there is none.
+    """
+
+    start: int
+    limit: int
+    offset: int
+    file: str
+    build_id: str
 
 
 class ProfileBuilder:
@@ -36,6 +56,8 @@ class ProfileBuilder:
         executable: the main program's path and build id, when known.
         comments: lines that ``pprof -comments`` prints.
         time_nanos: when the data was taken, since 1970; 0 when unknown.
+        period: name, unit and number of what lies between two samples on average.
+        code: where the addresses of `place` lie; in place of executable and build id.
     """
 
     def __init__(
@@ -47,6 +69,8 @@ class ProfileBuilder:
         build_id: str = "",
         comments: Iterable[str] = (),
         time_nanos: int = 0,
+        period: tuple[str, str, int] | None = None,
+        code: MappedCode | None = None,
     ) -> None:
         self._width = len(sample_types)
         self._profile: Any = profile_class()()
@@ -59,7 +83,24 @@ class ProfileBuilder:
         self._profile.default_sample_type = self._text(default_sample_type)
         self._profile.time_nanos = time_nanos
         self._profile.comment.extend(self._text(line) for line in comments)
+        if period is not None:
+            name, unit, self._profile.period = period
+            self._profile.period_type.type, self._profile.period_type.unit = (
+                self._text(name),
+                self._text(unit),
+            )
         # Says that all names are here: pprof then looks for no executable to symbolise with.
+        if code is not None:  # as Go's own profiles say it
+            self._profile.mapping.add(
+                id=1,
+                memory_start=code.start,
+                memory_limit=code.limit,
+                file_offset=code.offset,
+                filename=self._text(code.file),
+                build_id=self._text(code.build_id),
+                has_functions=True,
+            )
+            return
         self._profile.mapping.add(
             id=1,
             filename=self._text(executable),
@@ -75,6 +116,18 @@ class ProfileBuilder:
         found = self._locations.get(frame)
         if found is not None:
             return found
+        number = self._locations[frame] = self.place((frame,))
+        return number
+
+    def place(self, frames: Sequence[FrameName], *, address: int = 0, mapped: bool = True) -> int:
+        """Return the id of a new location: of calls that are inlined in each other, the innermost first."""
+        number = len(self._profile.location) + 1
+        location = self._profile.location.add(id=number, mapping_id=int(mapped), address=address)
+        for frame in frames:
+            location.line.add(function_id=self._function(frame), line=frame.line)
+        return number
+
+    def _function(self, frame: FrameName) -> int:
         key = (frame.name, frame.system_name, frame.file)
         function = self._functions.get(key)
         if function is None:
@@ -84,10 +137,9 @@ class ProfileBuilder:
                 name=self._text(frame.name),
                 system_name=self._text(frame.system_name or frame.name),
                 filename=self._text(frame.file),
+                start_line=frame.start_line,
             )
-        number = self._locations[frame] = len(self._locations) + 1
-        self._profile.location.add(id=number, mapping_id=1).line.add(function_id=function, line=frame.line)
-        return number
+        return function
 
     def add(
         self, stack: Iterable[FrameName], values: Sequence[int], labels: Mapping[str, str | int] | None = None
@@ -98,14 +150,13 @@ class ProfileBuilder:
     def add_stack(
         self, locations: Sequence[int], values: Sequence[int], labels: Mapping[str, str | int] | None = None
     ) -> None:
-        """Add a sample by location ids, leaf first. A label whose key ends in ``bytes`` has that unit."""
+        """Add a sample by location ids, leaf first. pprof takes a label called ``bytes`` for a size by itself."""
         if len(values) != self._width:
             raise ValueError(f"{len(values)} values for {self._width} sample types")
         sample = self._profile.sample.add(location_id=locations, value=values)
         for key, value in (labels or {}).items():
             if isinstance(value, int):
-                unit = self._text("bytes") if key.endswith("bytes") else 0
-                sample.label.add(key=self._text(key), num=value, num_unit=unit)
+                sample.label.add(key=self._text(key), num=value)
             elif value:
                 sample.label.add(key=self._text(key), str=self._text(value))
 
