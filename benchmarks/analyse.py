@@ -129,7 +129,7 @@ def subject(millions: float, folder: Path, go: Toolchain, core_by: str) -> Subje
 
 def analyse(what: Subject) -> Cost:
     """Run heldby on the core."""
-    return run([HELDBY, what.core, "--format", "json", "-q"])
+    return run([HELDBY, what.core, "--format", "json", "-q", "--no-cache"])
 
 
 def grf(path: Path) -> Callable[[Subject], Cost]:
@@ -154,7 +154,7 @@ def viewcore(path: Path) -> Callable[[Subject], Cost]:
 def first_run(what: Subject) -> Cost:
     """Run heldby without any kernel compiled."""
     with tempfile.TemporaryDirectory() as folder:
-        return run([HELDBY, what.core, "--format", "json", "-q"], {"NUMBA_CACHE_DIR": folder})
+        return run([HELDBY, what.core, "--format", "json", "-q", "--no-cache"], {"NUMBA_CACHE_DIR": folder})
 
 
 def print_machine(peers: Mapping[str, Path], go: Toolchain) -> None:

@@ -167,15 +167,8 @@ def read_uleb(data: bytes, position: int) -> tuple[int, int]:
 
 def read_sleb(data: bytes, position: int) -> tuple[int, int]:
     """Return a signed LEB128 number of 63 bits and the position after it. Raises IndexError."""
-    value = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        if shift < 63:
-            value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            value &= 0x7FFF_FFFF_FFFF_FFFF
-            if byte & 0x40 and shift < 63:
-                value -= 1 << shift
-            return value, position
+    value, end = read_uleb(data, position)
+    bits = 7 * (end - position)
+    if data[end - 1] & 0x40 and bits < 63:
+        value -= 1 << bits
+    return value, end

@@ -99,6 +99,21 @@ def find_functions(entry, limit, pcs, out):
         out[i] = find_function(entry, limit, pcs[i])
 
 
+@inline_kernel
+def _varint(table, at):
+    """Return the number of at most 35 bits at byte `at` and the place after it, -1 for a damaged one."""
+    number = np.int64(0)
+    shift = np.int64(0)
+    while at < np.int64(table.size) and shift <= 28:
+        byte = np.int64(table[u64(at)])
+        at += 1
+        number |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return number, at
+    return number, np.int64(-1)
+
+
 @kernel
 def pc_value(pctab, offset, distance, quantum):
     """Return the value `distance` bytes behind the function's entry, NO_VALUE without a table, or BAD_TABLE.
@@ -109,22 +124,13 @@ def pc_value(pctab, offset, distance, quantum):
         return np.int64(NO_VALUE)
     if offset < 0:
         return np.int64(BAD_TABLE)
-    size = np.int64(pctab.size)
     at = offset
     value = np.int64(-1)
     reached = np.int64(0)
     for step in range(_MAX_STEPS):
-        number = np.int64(0)
-        shift = 0
-        while True:
-            if at >= size or shift > 28:
-                return np.int64(BAD_TABLE)
-            byte = np.int64(pctab[u64(at)])
-            at += 1
-            number |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                break
+        number, at = _varint(pctab, at)
+        if at < 0:
+            return np.int64(BAD_TABLE)
         if number == 0 and step > 0:
             return np.int64(BAD_TABLE)
         number &= 0xFFFFFFFF
@@ -132,17 +138,9 @@ def pc_value(pctab, offset, distance, quantum):
             value -= (number >> 1) + 1
         else:
             value += number >> 1
-        number = np.int64(0)
-        shift = 0
-        while True:
-            if at >= size or shift > 28:
-                return np.int64(BAD_TABLE)
-            byte = np.int64(pctab[u64(at)])
-            at += 1
-            number |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                break
+        number, at = _varint(pctab, at)
+        if at < 0:
+            return np.int64(BAD_TABLE)
         reached += number * quantum
         if distance < reached:
             return value

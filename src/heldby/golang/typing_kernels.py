@@ -87,7 +87,8 @@ def propagate(pages, heap, types, dynamic, state, count, most_deferred):
     The queue is a ring: each item is in it at most once. Works until it is empty or `most_deferred` items wait
     for a program that is missing (`state.needed` says which). Returns how many wait, how many strange
     interface words were recorded, and where the queue begins and ends.
-    Each object changes only to stronger evidence, or to a larger type on equal evidence: it ends.
+    Each object changes only to stronger evidence, on equal evidence to a larger type, among types of one size to
+    that of the lower number: it ends, and which came first does not matter.
     """
     heap_addr = heap.addr
     heap_base = heap.base
@@ -374,8 +375,9 @@ def propagate(pages, heap, types, dynamic, state, count, most_deferred):
                 if level < state_evidence[t]:
                     continue
                 if level == state_evidence[t] and (after >> ONE) != u64(TINY_BLOCK):
-                    rank = types_size[before >> ONE] * u64(2) + (before & ONE)
-                    if size * u64(2) + array <= rank:
+                    # Among equals the type of the lower number, whichever came first.
+                    rank, other = size * u64(2) + array, types_size[before >> ONE] * u64(2) + (before & ONE)
+                    if rank < other or (rank == other and after > before):
                         continue
             state_type[t] = np.uint32(after)
             state_evidence[t] = level
