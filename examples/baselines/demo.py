@@ -31,6 +31,7 @@ BIN = Path(sys.executable).parent  # of .venv; make setup linked a Go toolchain 
 
 MESSAGES = 80_000
 HOLDER = "main.manager.paths[*].Seen[*]"
+STATEMENT = "b.Seen = append(b.Seen, sample.ID)"
 
 #: The sample IDs are 115 to 121 bytes long; Go keeps a string of 113 to 128 bytes in a slot of 128.
 STRING_SLOT = 128
@@ -136,7 +137,13 @@ def _check_heldby(answer: dict[str, Any], kept: dict[str, int]) -> None:
             f"heldby says {first['path']} retains {first['retained_bytes']:,} bytes;"
             f" by the service's own count it keeps {expected:,}"
         )
+    stored = first["stored_by"][0] if first["stored_by"] else {}
+    statements = (HERE / "baseline.go").read_text().splitlines()
+    line = next(number for number, text in enumerate(statements, 1) if STATEMENT in text)
+    if (stored.get("line"), stored.get("statement")) != (line, STATEMENT):
+        raise DemoFailed(f"heldby says it is stored by {stored}; we expected line {line}: {STATEMENT}")
     print(f"  heldby: {share:.1%} of the live bytes are held by {first['path']}")
+    print(f"          stored by baseline.go:{line}: {STATEMENT}")
     print(
         f"          {first['retained_bytes']:,} bytes; the service itself counts {expected:,}"
         f" ({difference:.3%} apart)"

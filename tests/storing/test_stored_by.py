@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,61 @@ def test_the_containers_on_the_way_are_named_with_their_fields(with_debug_inform
     assert [(place.container, place.type, place.field) for place in events] == [
         ("channel", "chan string", "events")
     ]
+
+
+def moved(tmp_path: Path) -> SourceLines:
+    """The source as it lies somewhere else."""
+    folder = tmp_path / "checkout" / "stores"
+    folder.mkdir(parents=True)
+    (folder / "main.go").write_text((PROGRAM / "main.go").read_text())
+    return SourceLines(tmp_path)
+
+
+def test_what_code_and_source_both_name_is_certain(
+    with_debug_information: Captured, tmp_path: Path, expected: dict[str, int]
+) -> None:
+    """The source tells the closure's variable, too, from a field that the code could not tell it from."""
+    answer = with_source(with_debug_information.answer, moved(tmp_path))
+
+    for name in (*CERTAINTY, "main.remember"):
+        stored = next(each for each in answer.holders if each.path.startswith(name)).stored_by
+        assert [(each.line, each.certainty) for each in stored] == [(expected[name], "certain")], name
+    assert {
+        name: next(each for each in answer.holders if each.path.startswith(name)).stored_by[0].statement
+        for name in STATEMENTS
+    } == STATEMENTS
+
+
+def test_what_only_the_source_names_is_likely_if_it_is_alone(
+    with_debug_information: Captured, tmp_path: Path, expected: dict[str, int]
+) -> None:
+    answer = with_debug_information.answer
+    untold = replace(answer, holders=tuple(replace(each, stored_by=()) for each in answer.holders))
+
+    told = with_source(untold, moved(tmp_path))
+
+    for name in (
+        "main.structs.entries",
+        "main.appended.Seen",
+        "main.helped.items",
+        "main.byNumber",
+        "main.generic.m",
+    ):
+        stored = next(each for each in told.holders if each.path.startswith(name)).stored_by
+        assert [(each.line, each.certainty, each.statement) for each in stored] == [
+            (expected[name], "likely", STATEMENTS[name])
+        ]
+    local = next(each for each in told.holders if each.path.startswith("main.remember")).stored_by
+    assert [(each.line, each.certainty) for each in local] == [(expected["main.remember"], "possible")]
+
+
+def test_a_stripped_program_gets_its_texts_from_the_folder_and_no_other_lines(
+    stripped: Captured, tmp_path: Path, expected: dict[str, int]
+) -> None:
+    answer = with_source(stripped.answer, moved(tmp_path))
+
+    by_line = {line: STATEMENTS.get(name) for name, line in expected.items()}
+    for holder in answer.holders:
+        for each in holder.stored_by:
+            if each.certainty != "possible":
+                assert each.statement == by_line[each.line]
