@@ -6,10 +6,14 @@ import ctypes
 import functools
 import signal
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.support.toolchains import RELEASES, Toolchain, default_releases, toolchain
+from tests.support.build import Mode, scenario_program
+from tests.support.process import running, wait_until_still
+from tests.support.toolchains import RELEASES, Toolchain, any_toolchain, default_releases, toolchain
 
 PTRACE_SEIZE = 0x4206
 
@@ -29,6 +33,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def go(request: pytest.FixtureRequest) -> Toolchain:
     """A Go toolchain; the test runs once for each release of this run."""
     return toolchain(request.param)
+
+
+@pytest.fixture(scope="session")
+def captures(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Mode], Path]:
+    """What captures a scenario program into a file in a folder of its own; one file for each program and mode."""
+
+    @functools.cache
+    def capture(name: str, mode: Mode = Mode.DEFAULT) -> Path:
+        from heldby.capture import capture_process
+
+        path = tmp_path_factory.mktemp("captures") / f"{name}.core"
+        with running(scenario_program(name, any_toolchain(), mode)) as program:
+            wait_until_still(program.pid)
+            capture_process(program.pid, path)
+        return path
+
+    return capture
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -144,7 +144,7 @@ def test_an_error_of_the_library_is_told_in_three_lines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = WrongExecutable("not \x1b[31m it", cause="another build", next_step="find the build c0ffee")
-    monkeypatch.setattr(heldby.api, "open", lambda *_a, **_k: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(heldby.api, "open_kept", lambda *_a, **_k: (_ for _ in ()).throw(error))
 
     code = entry.main(["1"])
 
@@ -160,7 +160,7 @@ def test_a_mistake_of_ours_goes_into_a_log_and_not_onto_the_screen(
     def broken(*_arguments: object, **_options: object) -> None:
         raise ZeroDivisionError("by nought")
 
-    monkeypatch.setattr(heldby.api, "open", broken)
+    monkeypatch.setattr(heldby.api, "open_kept", broken)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     code = entry.main(["1"])
@@ -186,7 +186,7 @@ def test_interruption_and_lack_of_memory_end_cleanly(
     code: int,
     said: str,
 ) -> None:
-    monkeypatch.setattr(heldby.api, "open", lambda *_a, **_k: (_ for _ in ()).throw(raised))
+    monkeypatch.setattr(heldby.api, "open_kept", lambda *_a, **_k: (_ for _ in ()).throw(raised))
 
     assert entry.main(["1"]) == code
     assert said in capsys.readouterr().err
@@ -202,7 +202,7 @@ def test_a_signal_ends_the_work_without_a_traceback(
         "def slow(*a, **k):\n"
         "    print('ready', flush=True)\n"
         "    time.sleep(60)\n"
-        "heldby.api.open = slow\n"
+        "heldby.api.open_kept = slow\n"
         "sys.exit(main(['1']))\n"
     )
     command = [sys.executable, "-c", program]

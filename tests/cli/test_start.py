@@ -56,10 +56,10 @@ def test_the_version_is_the_package_s() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(cli.commands))
-def test_every_help_ends_with_two_real_examples(name: str) -> None:
+def test_every_help_ends_with_real_examples(name: str) -> None:
     command = cli.commands[name]
     assert isinstance(command, Command)
-    assert len(command.examples) == 2
+    assert len(command.examples) >= 2
 
     shown = help_of(name, "--help").split("Examples:\n")[1].splitlines()
 

@@ -31,17 +31,20 @@ class Kind(StrEnum):
     ADDRESS = "address"
     NUMBER = "number"
     """An integer that counts nothing: a goroutine's id, a line."""
+    REAL = "real"
+    """A number with a fraction and without a unit."""
     FLAG = "flag"
     TEXT = "text"
 
 
-_DTYPES: dict[Kind, type[np.generic]] = {
+DTYPES: dict[Kind, type[np.generic]] = {
     Kind.BYTES: np.int64,
     Kind.COUNT: np.int64,
     Kind.SHARE: np.float64,
     Kind.SECONDS: np.float64,
     Kind.ADDRESS: np.uint64,
     Kind.NUMBER: np.int64,
+    Kind.REAL: np.float64,
     Kind.FLAG: np.bool_,
     Kind.TEXT: np.uint32,
 }
@@ -54,7 +57,7 @@ class Column:
     Attributes:
         name: as in JSON, CSV and SQL: ``retained_bytes``.
         kind: what the values are.
-        values: ``int64`` for bytes, counts and numbers, ``float64`` for shares and seconds, ``uint64`` for
+        values: ``int64`` for bytes, counts and numbers, ``float64`` for shares, seconds and reals, ``uint64`` for
             addresses, ``bool`` for flags; for texts ``uint32``, rows of `words`.
         unknown: ``bool``, True where the value is not known (the number there means nothing); None when all
             are. An unknown text is a word that is None.
@@ -87,7 +90,7 @@ class Column:
 
 def column(name: str, kind: Kind, values: ArrayLike, *, unknown: NDArray[np.bool_] | None = None) -> Column:
     """Return a column of numbers, converted to the type of its kind."""
-    array = np.ascontiguousarray(values, _DTYPES[kind])
+    array = np.ascontiguousarray(values, DTYPES[kind])
     if unknown is not None and not unknown.any():
         unknown = None
     return Column(name, kind, array, unknown)

@@ -1,4 +1,4 @@
-"""``heldby export``: the holders in a format that other tools open."""
+"""``heldby export``: the heap in formats that other tools open."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import click
 from heldby.cli import options
 from heldby.cli.group import Command
 from heldby.cli.run import Run, refuse_existing, write_file
+from heldby.errors import UsageError
 
 if TYPE_CHECKING:
     from heldby.api import Method
+    from heldby.heap import Heap
+    from heldby.progress import Progress
 
 
 @click.command(
     cls=Command,
-    short_help="Write who holds what, or the heap profile, for pprof.",
+    short_help="Write who holds what for pprof, or tables as Parquet.",
     examples=(
         ("heldby export 4242 --pprof held.pb.gz && go tool pprof -http=: held.pb.gz", "look at it in pprof"),
         (
@@ -28,13 +31,12 @@ if TYPE_CHECKING:
             "heldby export 4242 --as joined --pprof joined.pb.gz",
             "who allocated it and who keeps it, in one graph",
         ),
+        ("heldby export payments.core --parquet tables", "the tables of heldby sql, for any engine"),
     ),
 )
 @options.target
 @click.option(
     "--pprof",
-    "output",
-    required=True,
     type=options.FILE,
     metavar="FILE",
     help="The profile to write, by habit with the ending .pb.gz.",
@@ -47,6 +49,15 @@ if TYPE_CHECKING:
     show_default=True,
     help="Reference paths; the process's own heap profile; or allocation stacks with reference paths on top.",
 )
+@click.option(
+    "--parquet",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The folder to write: a Parquet file for each table of heldby sql.",
+)
+@click.option(
+    "--strings", is_flag=True, help="With --parquet: also what the process's strings say, secrets included."
+)
 @options.exe
 @options.method("auto", "fork", "stop")
 @options.cache
@@ -56,14 +67,16 @@ if TYPE_CHECKING:
 def export(
     run: Run,
     target: str,
-    output: Path,
+    pprof: Path | None,
     content: str,
+    parquet: Path | None,
+    strings: bool,
     exe: Path | None,
     method: Method,
     cache: bool,
     force: bool,
 ) -> None:
-    """Write TARGET's heap as a profile for go tool pprof.
+    """Write TARGET's heap as a profile for go tool pprof, as Parquet tables, or both.
 
     holders: stacks are reference paths, and the cumulative value of a frame is what that place retains.
     Sample types: inuse_space, inuse_objects, and retained_space, whose flat value is what a holder retains.
@@ -71,17 +84,37 @@ def export(
     heap: the profile that the process itself would have served under /debug/pprof/heap at that moment.
 
     joined: below, the calls that allocated; above them, the reference paths to what they allocated; estimated.
+
+    --parquet: objects.parquet, edges.parquet and so on, and schema.json, which says what they mean.
+    Contents of the process's memory are left out unless --strings asks for them.
     """
-    refuse_existing(output, force=force)
+    if pprof is None and parquet is None:
+        raise UsageError("there is nothing to write", next_step="say --pprof FILE or --parquet DIR")
+    if strings and parquet is None:
+        raise UsageError("--strings needs --parquet DIR", next_step="profiles hold no strings")
+    if pprof is not None:
+        refuse_existing(pprof, force=force)
+    if parquet is not None:
+        from heldby.sql.exporting import export_tables, refuse_folder
+
+        refuse_folder(parquet, force=force)
     with run.working() as progress:
         heap = run.open_heap(target, exe=exe, method=method, cache=cache, progress=progress)
-        from heldby.analysis import heap_profile_of, holder_profile_of, joined_profile_of
+        if pprof is not None:
+            write_file(pprof, _profile(heap, content, progress), force=force)
+        if parquet is not None:
+            export_tables(heap, parquet, strings=strings, force=force, progress=progress)
+    if pprof is not None:
+        run.tell(f"{pprof}: open it with  go tool pprof -http=: {pprof}")
+    if parquet is not None:
+        run.tell(f"{parquet}: a Parquet file for each table; {parquet}/schema.json says what they mean")
 
-        if content == "heap":
-            data = heap_profile_of(heap)
-        elif content == "joined":
-            data = joined_profile_of(heap, progress=progress)
-        else:
-            data = holder_profile_of(heap, progress=progress)
-    write_file(output, data, force=force)
-    run.tell(f"{output}: open it with  go tool pprof -http=: {output}")
+
+def _profile(heap: Heap, content: str, progress: Progress) -> bytes:
+    from heldby.analysis import heap_profile_of, holder_profile_of, joined_profile_of
+
+    if content == "heap":
+        return heap_profile_of(heap)
+    if content == "joined":
+        return joined_profile_of(heap, progress=progress)
+    return holder_profile_of(heap, progress=progress)

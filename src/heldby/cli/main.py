@@ -25,7 +25,9 @@ from heldby.cli.export import export
 from heldby.cli.goroutines import goroutines
 from heldby.cli.group import DEFAULT_COMMAND, Group
 from heldby.cli.profile import profile
+from heldby.cli.reporting import report, say
 from heldby.cli.run import Run
+from heldby.cli.sql import sql
 from heldby.cli.top import top
 from heldby.errors import HeldbyError, InternalError, LimitExceeded
 
@@ -67,7 +69,7 @@ def cli() -> None:
     """
 
 
-for _command in (explain, top, goroutines, profile, capture, export, doctor):
+for _command in (explain, top, goroutines, sql, profile, capture, export, doctor):
     cli.add_command(_command)
 
 
@@ -87,9 +89,9 @@ def main(arguments: list[str] | None = None) -> int:
     except HeldbyError as error:
         code = report(error)
     except (KeyboardInterrupt, click.Abort):
-        code = _say("heldby: interrupted", 130)
+        code = say("heldby: interrupted", 130)
     except _Terminated:
-        code = _say("heldby: terminated", 143)
+        code = say("heldby: terminated", 143)
     except BrokenPipeError:
         code = _drop_stdout()
     except MemoryError:
@@ -118,18 +120,6 @@ def _invoke(arguments: list[str], run: Run) -> int:
     return 0
 
 
-def report(error: HeldbyError) -> int:
-    """Write message, cause and next step to stderr and return the exit code of the class."""
-    from heldby.render.plain_text import printable
-
-    lines = [f"heldby: {printable(error.message)}"]
-    if error.cause:
-        lines.append(f"   why: {printable(error.cause)}")
-    if error.next_step:
-        lines.append(f"  next: {printable(error.next_step)}")
-    return _say("\n".join(lines), error.exit_code)
-
-
 def internal_error(error: Exception, run: Run) -> InternalError:
     """Return the error to show for a mistake of ours; the traceback goes into a log file."""
     where = None
@@ -150,15 +140,6 @@ def internal_error(error: Exception, run: Run) -> InternalError:
         if where
         else "please report it with what you ran",
     )
-
-
-def _say(text: str, code: int) -> int:
-    try:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
-    except (BrokenPipeError, ValueError):
-        pass
-    return code
 
 
 def _drop_stdout() -> int:

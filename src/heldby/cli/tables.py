@@ -122,10 +122,10 @@ def question(function: _F) -> _F:
     """Add TARGET and what opening it needs; the command takes a function that opens it as ``opened``."""
 
     @functools.wraps(function)
-    def command(*args: Any, target: str, exe: Path | None, method: Method, **kwargs: Any) -> Any:
-        return function(*args, opened=functools.partial(Opened, target, exe, method), **kwargs)
+    def command(*args: Any, target: str, exe: Path | None, method: Method, cache: bool, **kwargs: Any) -> Any:
+        return function(*args, opened=functools.partial(Opened, target, exe, method, cache), **kwargs)
 
-    with_options: Any = options.talk(command)
+    with_options: Any = options.cache(options.talk(command))
     with_options = options.method("auto", "fork", "stop")(with_options)
     return options.exe(options.target(with_options))  # type: ignore[no-any-return]
 
@@ -133,11 +133,12 @@ def question(function: _F) -> _F:
 class Opened:
     """A target, opened, with what several answers need; made only when it is asked for."""
 
-    def __init__(self, target: str, exe: Path | None, method: Method, progress: Progress) -> None:
-        from heldby.api import open as open_heap
-
+    def __init__(
+        self, target: str, exe: Path | None, method: Method, cache: bool, progress: Progress
+    ) -> None:
+        run = click.get_current_context().ensure_object(Run)
         self.progress = progress
-        self.heap = open_heap(target, exe=exe, method=method, progress=progress)
+        self.heap = run.open_heap(target, exe=exe, method=method, cache=cache, progress=progress)
         with progress.phase("dominator tree"):
             _ = self.heap.tree
         self._tree: HolderTree | None = None

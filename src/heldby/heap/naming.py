@@ -77,6 +77,17 @@ class Naming:
             out[rooted] = self._root_labels(self._references.words[edges[rooted]])
         return out
 
+    def word_kinds(self, edges: NDArray[np.int64], sources: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Return what kind of word each of these edges lies in (`type_layout.STRING` ...); 0 where unknown.
+
+        The sources must be objects. O(edges).
+        """
+        out = np.zeros(edges.size, np.uint32)
+        columns, _, _ = self._tables
+        kinds, unknown = self.types.layouts.kind.astype(np.uint32), np.zeros(1, np.uint32)
+        label_chosen(self._view, self.types.packed, columns, kinds, unknown, sources, edges, out)
+        return out
+
     @cached_property
     def _view(self) -> HeapView:
         return heap_view(self._objects, self._references, RootSlots.none())

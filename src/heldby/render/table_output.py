@@ -44,6 +44,7 @@ _SHOWN: Final[dict[Kind, Callable[[Any], str]]] = {
     Kind.SECONDS: format_seconds,
     Kind.ADDRESS: hex,
     Kind.NUMBER: str,
+    Kind.REAL: "{:,.6g}".format,
     Kind.FLAG: lambda value: "yes" if value else "no",
 }
 _SQL_TYPES: Final = {
@@ -51,6 +52,7 @@ _SQL_TYPES: Final = {
     Kind.COUNT: "BIGINT",
     Kind.NUMBER: "BIGINT",
     Kind.SHARE: "DOUBLE",
+    Kind.REAL: "DOUBLE",
     Kind.SECONDS: "DOUBLE",
     Kind.ADDRESS: "UBIGINT",
     Kind.FLAG: "BOOLEAN",

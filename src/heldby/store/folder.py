@@ -11,13 +11,13 @@ import json
 import os
 import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from heldby.folders import replacing_folder
 from heldby.heap.heap import Heap
 from heldby.progress import Progress
 from heldby.store.columns import checksum, write_columns
@@ -27,7 +27,6 @@ FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 _TOUCHED_EVERY_S: Final = 86_400
 _UNUSED_AFTER_S: Final = 30 * 86_400
-_ABANDONED_AFTER_S: Final = 3_600
 
 
 def places(capture: Path) -> Iterator[Path]:
@@ -85,13 +84,8 @@ def write_analysis(folder: Path, heap: Heap, key: Mapping[str, Any], progress: P
     """
     if folder.exists() and not (folder / MANIFEST).exists():
         raise FileExistsError(17, "it exists and is no analysis", str(folder))
-    _remove_abandoned(folder)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with replacing_folder(folder) as temporary:
         _write_files(temporary, heap, key, progress)
-        _take_place(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def make_user_folder() -> None:
@@ -124,30 +118,3 @@ def _write_files(folder: Path, heap: Heap, key: Mapping[str, Any], progress: Pro
 def _write_json(path: Path, document: Any) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         json.dump(document, file, ensure_ascii=True)
-
-
-def _take_place(temporary: Path, folder: Path) -> None:
-    """Rename `temporary` to `folder`; what was there goes first, since a folder replaces only an empty one."""
-    for _ in range(3):
-        with suppress(FileNotFoundError):
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-            try:
-                folder.rename(old / "old")
-            finally:
-                shutil.rmtree(old, ignore_errors=True)
-        try:
-            temporary.rename(folder)
-        except OSError as error:
-            if error.errno not in (17, 39):  # EEXIST, ENOTEMPTY: another process was faster
-                raise
-        else:
-            return
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """Remove what processes left that were killed while they wrote."""
-    for left in folder.parent.glob(f".{folder.name}.*"):
-        with suppress(OSError):
-            facts = left.lstat()
-            if facts.st_uid == os.geteuid() and time.time() - facts.st_mtime > _ABANDONED_AFTER_S:
-                shutil.rmtree(left, ignore_errors=True)
