@@ -65,6 +65,7 @@ def test_every_option_is_on_the_page() -> None:
     [
         *(answer.CaptureFacts, answer.ProcessFacts, answer.HeapTotals, answer.RssAccount, answer.RssRow),
         *(answer.Holder, answer.Site, answer.Frame, answer.Held, answer.Finding, answer.Answer),
+        answer.ProfileFacts,
     ],
 )
 def test_every_field_of_the_json_is_on_the_page(record: type) -> None:

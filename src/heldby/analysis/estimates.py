@@ -39,6 +39,12 @@ class Estimates:
     objects: I64
     samples: I64
 
+    def take(self, rows: NDArray[np.intp] | I64) -> Estimates:
+        """Return the chosen rows, in that order."""
+        return Estimates(
+            self.bytes[rows], self.low[rows], self.high[rows], self.objects[rows], self.samples[rows]
+        )
+
 
 def weights(sizes: I64, rate: int) -> F64:
     """Return how many objects a sample of each size stands for."""

@@ -8,7 +8,7 @@ from heldby.analysis.answering import capture_facts, process_facts
 from heldby.analysis.estimates import weights
 from heldby.analysis.holder_tree import HolderTree, build_holder_tree
 from heldby.analysis.holders import holder_rows
-from heldby.analysis.sites import profile_facts, sampled_objects, shown_stacks
+from heldby.analysis.sites import profile_rate, sampled_objects, shown_stacks
 from heldby.errors import MissingData
 from heldby.graph.csr import NONE
 from heldby.heap.heap import Heap
@@ -44,7 +44,7 @@ def heap_profile_of(heap: Heap) -> bytes:
         MissingData: the process has no memory profile, or the capture lacks a part of it.
     """
     profile = heap.profile
-    rate = _rate(heap)
+    rate = profile_rate(heap)
     if not profile.complete:
         raise MissingData(
             "the memory profile is not whole in this capture",
@@ -60,7 +60,7 @@ def joined_profile_of(heap: Heap, *, progress: Progress = QUIET) -> bytes:
     Raises:
         MissingData: the process has no memory profile.
     """
-    rate = _rate(heap)
+    rate = profile_rate(heap)
     with progress.phase("dominator tree"):
         _ = heap.tree
     with progress.phase("holders"):
@@ -100,14 +100,6 @@ def joined_profile_of(heap: Heap, *, progress: Progress = QUIET) -> bytes:
         time_nanos=_time_nanos(heap),
         comments=heap.caveats,
     )
-
-
-def _rate(heap: Heap) -> int:
-    """Return ``runtime.MemProfileRate``. Raises `MissingData` where nothing is sampled."""
-    facts = profile_facts(heap.profile, None)
-    if heap.profile.rate is None or heap.profile.rate <= 0:
-        raise MissingData("the process has no memory profile", cause=facts.reason, next_step=facts.next_step)
-    return heap.profile.rate
 
 
 def _time_nanos(heap: Heap) -> int:

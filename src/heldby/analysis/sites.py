@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from heldby.analysis.answer import Frame, Held, ProfileFacts, Site
 from heldby.analysis.estimates import Estimates, estimates
 from heldby.analysis.ownership import NOBODY, Ownership
+from heldby.errors import MissingData
 from heldby.golang.memory_profile import MemoryProfile, Profiling
 from heldby.golang.specials import PROFILE
 from heldby.heap.heap import Heap
@@ -91,7 +92,7 @@ def site_matrix(ownership: Ownership) -> SiteMatrix | None:
     """Return the matrix; None where no estimate can be made. O(samples + frames of their stacks)."""
     heap = ownership.tree.heap
     profile = heap.profile
-    if not is_readable(profile) or profile.rate is None:
+    if profile.rate is None or profile.rate <= 0:
         return None
     objects, bucket, lost = sampled_objects(heap)
     buckets, which = np.unique(bucket, return_inverse=True)
@@ -174,9 +175,13 @@ def shown_stacks(profile: MemoryProfile, buckets: I64) -> tuple[list[tuple[Frame
     return stacks, site_of
 
 
-def is_readable(profile: MemoryProfile) -> bool:
-    """Tell whether samples of the profile can be scaled to estimates."""
-    return profile.profiling is Profiling.ON and profile.rate is not None
+def profile_rate(heap: Heap) -> int:
+    """Return ``runtime.MemProfileRate``. Raises `MissingData` where nothing is sampled."""
+    rate = heap.profile.rate
+    if rate is None or rate <= 0:
+        facts = profile_facts(heap.profile, None)
+        raise MissingData("the process has no memory profile", cause=facts.reason, next_step=facts.next_step)
+    return rate
 
 
 def profile_facts(profile: MemoryProfile, matrix: SiteMatrix | None) -> ProfileFacts:

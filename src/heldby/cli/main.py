@@ -27,6 +27,7 @@ from heldby.cli.group import DEFAULT_COMMAND, Group
 from heldby.cli.profile import profile
 from heldby.cli.reporting import report, say
 from heldby.cli.run import Run
+from heldby.cli.sites import sites
 from heldby.cli.sql import sql
 from heldby.cli.top import top
 from heldby.errors import HeldbyError, InternalError, LimitExceeded
@@ -69,7 +70,7 @@ def cli() -> None:
     """
 
 
-for _command in (explain, top, goroutines, sql, profile, capture, export, doctor):
+for _command in (explain, top, goroutines, sites, sql, profile, capture, export, doctor):
     cli.add_command(_command)
 
 
