@@ -34,6 +34,7 @@ def open(  # noqa: A001
     target: Target,
     *,
     exe: str | os.PathLike[str] | None = None,
+    symbols: str | os.PathLike[str] | None = None,
     method: Method = "auto",
     cache: bool = True,
     progress: Progress = QUIET,
@@ -46,6 +47,7 @@ def open(  # noqa: A001
     Args:
         target: a PID (a number, or its digits as text), or the path of a core file or capture.
         exe: the program's executable, for a core that does not bring it along.
+        symbols: an unstripped build of the same source, for names that a stripped program lacks.
         method: how to capture a process: a copy by ``fork``, ``stop`` until all is copied, or ``auto``.
         cache: False to analyse the file whatever is kept, and to keep nothing.
         progress: is told of each phase.
@@ -60,7 +62,7 @@ def open(  # noqa: A001
         ...
         heldby.errors.UsageError: there is no file /no/such/core
     """
-    opened = open_kept(target, exe=exe, method=method, cache=cache, progress=progress)
+    opened = open_kept(target, exe=exe, symbols=symbols, method=method, cache=cache, progress=progress)
     opened.keep(progress)
     return opened.heap
 
@@ -69,6 +71,7 @@ def open_kept(
     target: Target,
     *,
     exe: str | os.PathLike[str] | None = None,
+    symbols: str | os.PathLike[str] | None = None,
     method: Method = "auto",
     cache: bool = True,
     progress: Progress = QUIET,
@@ -79,7 +82,7 @@ def open_kept(
     `tell` is told, in a sentence, what is wrong with a kept analysis, and where one is kept or why not; without
     it the logger ``heldby`` is.
     """
-    executable = _existing_exe(exe)
+    executable, names = _existing_file(exe, "--exe"), _existing_file(symbols, "--symbols")
     core = open_target(target, method=method, progress=progress)
     from heldby.store import open_capture  # after the target was looked at: a wrong one is answered at once
 
@@ -88,6 +91,7 @@ def open_kept(
         return open_capture(
             core,
             exe=executable,
+            symbols=names,
             cache=cache and is_file,
             progress=progress,
             tell=tell or logging.getLogger("heldby").warning,
@@ -192,10 +196,10 @@ def _refuse_other_format(path: Path, head: bytes) -> None:
         )
 
 
-def _existing_exe(exe: str | os.PathLike[str] | None) -> Path | None:
-    if exe is None:
+def _existing_file(given: str | os.PathLike[str] | None, option: str) -> Path | None:
+    if given is None:
         return None
-    path = Path(exe)
+    path = Path(given)
     if not path.is_file():
-        raise UsageError(f"there is no executable {path}", next_step="check the path given with --exe")
+        raise UsageError(f"there is no executable {path}", next_step=f"check the path given with {option}")
     return path

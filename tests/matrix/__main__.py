@@ -28,7 +28,7 @@ def main() -> int:
     started = time.monotonic()
     cells: list[Cell] = []
     # One release after another: its toolchain's build cache and pages are warm for all its builds.
-    with ProcessPoolExecutor(options.jobs, max_tasks_per_child=8) as pool:
+    with ProcessPoolExecutor(options.jobs) as pool:
         asked = {
             pool.submit(measure_release, release, mode): (release, mode)
             for release in releases

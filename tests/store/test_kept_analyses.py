@@ -353,6 +353,6 @@ def test_the_manifest_holds_nothing_of_the_process_s_memory(capture: Path) -> No
     manifest = json.loads((place_of(capture) / MANIFEST).read_text())
 
     assert sorted(manifest) == [
-        *("analysis", "capture", "documents", "executable", "facts", "format", "sizes", "tables")
+        *("analysis", "capture", "documents", "executable", "facts", "format", "sizes", "symbols", "tables")
     ]
     assert manifest["executable"] is None  # it is in the capture

@@ -10,11 +10,11 @@ import click
 
 from heldby.cli import options
 from heldby.cli.group import Command
+from heldby.cli.heap_source import HeapSource, heap_source
 from heldby.cli.run import Run, output_console, refuse_existing, write_file
 
 if TYPE_CHECKING:
     from heldby.analysis.answer import Answer
-    from heldby.api import Method
 
 
 @click.command(
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         ("heldby explain core.4242 --exe ./payments --limit 30", "a core from gcore, with more holders"),
     ),
 )
-@options.target
+@heap_source
 @click.option(
     "--format",
     "output_format",
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     show_default=True,
     help="A screen for people, or JSON of schema 1 with exact numbers.",
 )
-@options.exe
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -48,21 +47,15 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Where the Go source lies, if not where it was built.",
 )
-@options.method("auto", "fork", "stop")
-@options.cache
 @click.option("-o", "--output", type=options.FILE, metavar="FILE", help="Write to FILE instead of stdout.")
 @options.force
-@options.talk
 @click.pass_obj
 def explain(
     run: Run,
-    target: str,
+    source: HeapSource,
     output_format: str,
-    exe: Path | None,
     limit: int | None,
     src: Path | None,
-    method: Method,
-    cache: bool,
     output: Path | None,
     force: bool,
 ) -> None:
@@ -74,15 +67,15 @@ def explain(
         refuse_existing(output, force=force)
     from heldby.source import SourceLines
 
-    source = SourceLines(src)
+    lines = SourceLines(src)
     with run.working() as progress:
-        heap = run.open_heap(target, exe=exe, method=method, cache=cache, progress=progress)
+        heap = source.open(run, progress)
         from heldby.analysis import answer_of
         from heldby.analysis.source_statements import with_source
 
         answer = answer_of(heap, progress=progress)
         with progress.phase("source"):
-            answer = with_source(answer, source)
+            answer = with_source(answer, lines)
     if output is None:
         show(run, answer, output_format, limit)
     else:

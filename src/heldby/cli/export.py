@@ -9,11 +9,11 @@ import click
 
 from heldby.cli import options
 from heldby.cli.group import Command
+from heldby.cli.heap_source import HeapSource, heap_source
 from heldby.cli.run import Run, refuse_existing, write_file
 from heldby.errors import UsageError
 
 if TYPE_CHECKING:
-    from heldby.api import Method
     from heldby.heap import Heap
     from heldby.progress import Progress
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         ("heldby export payments.core --parquet tables", "the tables of heldby sql, for any engine"),
     ),
 )
-@options.target
+@heap_source
 @click.option(
     "--pprof",
     type=options.FILE,
@@ -58,22 +58,15 @@ if TYPE_CHECKING:
 @click.option(
     "--strings", is_flag=True, help="With --parquet: also what the process's strings say, secrets included."
 )
-@options.exe
-@options.method("auto", "fork", "stop")
-@options.cache
 @options.force
-@options.talk
 @click.pass_obj
 def export(
     run: Run,
-    target: str,
+    source: HeapSource,
     pprof: Path | None,
     content: str,
     parquet: Path | None,
     strings: bool,
-    exe: Path | None,
-    method: Method,
-    cache: bool,
     force: bool,
 ) -> None:
     """Write TARGET's heap as a profile for go tool pprof, as Parquet tables, or both.
@@ -99,7 +92,7 @@ def export(
 
         refuse_folder(parquet, force=force)
     with run.working() as progress:
-        heap = run.open_heap(target, exe=exe, method=method, cache=cache, progress=progress)
+        heap = source.open(run, progress)
         if pprof is not None:
             write_file(pprof, _profile(heap, content, progress), force=force)
         if parquet is not None:

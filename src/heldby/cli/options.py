@@ -52,6 +52,16 @@ def exe(function: _F) -> _F:
     )(function)
 
 
+def symbols(function: _F) -> _F:
+    """Add ``--symbols``."""
+    return click.option(
+        "--symbols",
+        type=FILE,
+        metavar="PATH",
+        help="An unstripped build of the same source, for names that a stripped program lacks.",
+    )(function)
+
+
 def method(*choices: str) -> Callable[[_F], _F]:
     """Add ``--method``."""
     return click.option(

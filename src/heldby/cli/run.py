@@ -40,7 +40,14 @@ class Run:
     _opened: Opened | None = None
 
     def open_heap(
-        self, target: str, *, exe: Path | None, method: Method, cache: bool, progress: Progress
+        self,
+        target: str,
+        *,
+        exe: Path | None,
+        symbols: Path | None,
+        method: Method,
+        cache: bool,
+        progress: Progress,
     ) -> Heap:
         """Capture or open `target`, as `heldby.open` does; `keep` follows when the answer was given."""
         from heldby.api import open_kept
@@ -49,6 +56,7 @@ class Run:
         self._opened = open_kept(
             target,
             exe=exe,
+            symbols=symbols,
             method=method,
             cache=cache,
             progress=progress,

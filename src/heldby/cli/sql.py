@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from heldby.cli import options
 from heldby.cli.group import Command
+from heldby.cli.heap_source import HeapSource, heap_source
 from heldby.cli.run import Run
 from heldby.cli.tables import Output, table_output
 from heldby.errors import UsageError
 
 if TYPE_CHECKING:
-    from heldby.api import Method
     from heldby.sql.database import Database
 
 _EXPLAIN: Final = re.compile(r"\s*explain\b", re.IGNORECASE)
@@ -33,17 +31,11 @@ _EXPLAIN: Final = re.compile(r"\s*explain\b", re.IGNORECASE)
         ("heldby sql payments.core", "a prompt with completion: .help says more"),
     ),
 )
-@options.target
+@heap_source
 @click.argument("query", metavar="[QUERY]", required=False)
-@options.exe
-@options.method("auto", "fork", "stop")
-@options.cache
 @table_output
-@options.talk
 @click.pass_obj
-def sql(
-    run: Run, target: str, query: str | None, exe: Path | None, method: Method, cache: bool, output: Output
-) -> None:
+def sql(run: Run, source: HeapSource, query: str | None, output: Output) -> None:
     """Ask the heap of TARGET in SQL, DuckDB's dialect.
 
     Tables: objects, types, fields, edges, roots, goroutines, spans, holders, sites, strings, dominators.
@@ -57,7 +49,7 @@ def sql(
     if query is None and output.path is not None:
         raise UsageError("-o needs a query", next_step='heldby sql TARGET "SELECT ..." -o FILE')
     with run.working() as progress:
-        heap = run.open_heap(target, exe=exe, method=method, cache=cache, progress=progress)
+        heap = source.open(run, progress)
         from heldby.sql.database import Database
 
         database = Database(heap)

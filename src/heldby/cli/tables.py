@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from heldby.cli import options
+from heldby.cli.heap_source import HeapSource, heap_source
 from heldby.cli.run import Run, output_console, refuse_existing, replacing, write_file
 from heldby.errors import UsageError
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from heldby.analysis.drilldown.selection import Selection
     from heldby.analysis.holder_tree import HolderTree
     from heldby.analysis.table import Table
-    from heldby.api import Method
     from heldby.progress import Progress
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -122,23 +122,19 @@ def question(function: _F) -> _F:
     """Add TARGET and what opening it needs; the command takes a function that opens it as ``opened``."""
 
     @functools.wraps(function)
-    def command(*args: Any, target: str, exe: Path | None, method: Method, cache: bool, **kwargs: Any) -> Any:
-        return function(*args, opened=functools.partial(Opened, target, exe, method, cache), **kwargs)
+    def command(*args: Any, source: HeapSource, **kwargs: Any) -> Any:
+        return function(*args, opened=functools.partial(Opened, source), **kwargs)
 
-    with_options: Any = options.cache(options.talk(command))
-    with_options = options.method("auto", "fork", "stop")(with_options)
-    return options.exe(options.target(with_options))  # type: ignore[no-any-return]
+    return heap_source(command)  # type: ignore[return-value]
 
 
 class Opened:
     """A target, opened, with what several answers need; made only when it is asked for."""
 
-    def __init__(
-        self, target: str, exe: Path | None, method: Method, cache: bool, progress: Progress
-    ) -> None:
+    def __init__(self, source: HeapSource, progress: Progress) -> None:
         run = click.get_current_context().ensure_object(Run)
         self.progress = progress
-        self.heap = run.open_heap(target, exe=exe, method=method, cache=cache, progress=progress)
+        self.heap = source.open(run, progress)
         with progress.phase("dominator tree"):
             _ = self.heap.tree
         self._tree: HolderTree | None = None

@@ -46,7 +46,7 @@ class ProgramDebugInfo:
     def __init__(self, program: LoadedProgram, dwarf: Dwarf, types: TypeTable, types_base: int) -> None:
         self.program = program
         self.dwarf = dwarf
-        self.load_bias = program.load_bias
+        self._code_shift = program.names.code_shift
         self._imported = DwarfImport(types, types_base)
 
     def global_type(self, row: int) -> int:
@@ -55,7 +55,7 @@ class ProgramDebugInfo:
 
     def captures(self, entry: int) -> Sequence[Field]:
         """Return what the closure of the function at run-time address `entry` captured; empty if unknown."""
-        found = self.dwarf.functions.at(entry - self.load_bias)
+        found = self.dwarf.functions.at(entry - self._code_shift)
         if found is None:
             return ()
         return [
@@ -66,11 +66,11 @@ class ProgramDebugInfo:
 
     def frame_variable(self, entry: int, pc: int, below: int) -> FrameVariable | None:
         """Return the variable of the function at `entry` that lies at frame top + `below` when at `pc`."""
-        found = self.dwarf.functions.at(entry - self.load_bias)
+        found = self.dwarf.functions.at(entry - self._code_shift)
         if found is None:
             return None
         for variable in found.variables:
-            for piece in variable.pieces_at(pc - self.load_bias):
+            for piece in variable.pieces_at(pc - self._code_shift):
                 known = variable.type
                 size = piece.size or (known.size if known else None) or 8
                 if piece.frame_offset <= below < piece.frame_offset + size:
@@ -114,7 +114,7 @@ def read_debug_info(process: Process, types: TypeTable, caveats: list[str]) -> D
     parts: list[ProgramDebugInfo] = []
     for program in process.programs:
         try:
-            dwarf = read_dwarf(program.executable)
+            dwarf = read_dwarf(program.names.executable)
         except HeldbyError as error:
             caveats.append(f"the debug information cannot be read: {error.message}")
             continue

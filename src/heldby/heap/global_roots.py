@@ -60,9 +60,9 @@ def symbol_variables(process: Process) -> Variables:
 
 
 def _symbol_variables(process: Process, program: LoadedProgram) -> Variables:
-    table = program.executable.symbols
+    table = program.names.executable.symbols
     rows = table.objects()
-    start = table.addresses[rows] + np.uint64(program.load_bias)
+    start = program.names.at_run_time(table.addresses[rows])
     wanted = _is_scanned(process.runtime, start)
     rows, start = rows[wanted], start[wanted]
     # Of several symbols at one address (section marks like runtime.bss) the largest names the variable.
@@ -89,7 +89,7 @@ def debug_variables(process: Process, debug: DebugInfo) -> Variables:
 
 def _debug_variables(process: Process, debug: ProgramDebugInfo) -> Variables:
     table = debug.dwarf.globals
-    start = table.addresses + np.uint64(debug.load_bias)
+    start = debug.program.names.at_run_time(table.addresses)
     keep = np.flatnonzero(_is_scanned(process.runtime, start))
     keep = keep[np.append(start[keep][1:] != start[keep][:-1], True)] if keep.size else keep
     names = [table.name(int(row)) for row in keep]

@@ -46,12 +46,15 @@ from heldby.memory.core_file import CoreFile
 from heldby.progress import QUIET, Progress
 
 
-def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = QUIET) -> Heap:
+def load_heap(
+    core: CoreFile, *, exe: Path | None = None, symbols: Path | None = None, progress: Progress = QUIET
+) -> Heap:
     """Return the heap of the process in `core`.
 
     Args:
         core: the core or capture.
         exe: the executable, where the core does not carry it.
+        symbols: an unstripped build of the same source, for names that the executable lacks.
         progress: told of each phase.
 
     Raises:
@@ -59,7 +62,7 @@ def load_heap(core: CoreFile, *, exe: Path | None = None, progress: Progress = Q
     """
     caveats: list[str] = []
     with progress.phase("finding the Go runtime"):
-        process = assemble_process(core, exe=exe)
+        process = assemble_process(core, exe=exe, symbols=symbols)
     with progress.phase("reading spans and objects"):
         spans = read_spans(process.runtime)
         objects = read_objects(process.runtime, spans)

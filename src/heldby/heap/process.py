@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 from heldby.binary.build_info import BuildInfo, read_build_info
 from heldby.binary.executable import Executable
 from heldby.errors import NotGoProcess, Unsupported, WrongExecutable
 from heldby.golang.runtime import Runtime, find_runtime
 from heldby.heap.programs import LoadedProgram, find_libraries, find_program, with_read_only_parts
+from heldby.heap.symbols_file import names_from
 from heldby.memory.core_file import CoreFile
 
 # Addresses that are wanted by name; everything else is found without symbols.
@@ -51,8 +54,13 @@ class Process:
     caveats: tuple[str, ...]
 
 
-def assemble_process(core: CoreFile, *, exe: Path | None = None) -> Process:
+def assemble_process(core: CoreFile, *, exe: Path | None = None, symbols: Path | None = None) -> Process:
     """Join `core` with its executable and find the Go runtime.
+
+    Args:
+        core: the core or capture.
+        exe: the executable, where the core does not carry it.
+        symbols: an unstripped build of the same source, to name what the executable does not name any more.
 
     Raises:
         NoExecutable: the core does not carry its program and it is not where it was.
@@ -86,6 +94,11 @@ def assemble_process(core: CoreFile, *, exe: Path | None = None) -> Process:
                 next_step="name the very file that the process ran with --exe",
             ) from error
         raise
+    if symbols is not None:
+        main = programs[0] if programs[0].covers(runtime.modules[0].word("text")) else programs[-1]
+        named = replace(main, named_by=names_from(symbols, main, runtime))
+        programs = [named if each is main else each for each in programs]
+        runtime = replace(runtime, symbols=_symbols(programs))
     texts = [module.word("text") for module in runtime.modules]
     return Process(
         core=core,
@@ -101,8 +114,8 @@ def _symbols(programs: list[LoadedProgram]) -> dict[str, int]:
     """Return the run-time addresses of what is wanted by name; the first program that has a name counts."""
     found: dict[str, int] = {}
     for each in reversed(programs):
-        table = each.executable.symbols
-        for name in _RUNTIME_SYMBOLS:
-            if (at := table.address_of(name)) is not None:
-                found[name] = at + each.load_bias
+        table = each.names.executable.symbols
+        known = {name: at for name in _RUNTIME_SYMBOLS if (at := table.address_of(name)) is not None}
+        addrs = each.names.at_run_time(np.array(list(known.values()), np.uint64)).tolist()
+        found.update(zip(known, addrs, strict=True))
     return found

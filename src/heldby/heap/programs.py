@@ -12,6 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from heldby.binary.executable import Executable, open_executable, parse_executable
 from heldby.errors import FormatError, HeldbyError, NoExecutable, WrongExecutable
 from heldby.golang.module import AddressRange
@@ -22,6 +25,41 @@ _AT_PHDR, _AT_ENTRY = 3, 9
 _MOST_LIBRARIES: Final = 256
 
 
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """Static addresses ``[start, end)`` are `by` lower than those of the process."""
+
+    start: int
+    end: int
+    by: int
+
+
+@dataclass(frozen=True, slots=True)
+class NameSource:
+    """A file whose symbols and debug information name what a program has in memory.
+
+    Attributes:
+        executable: the program's own file, or an unstripped build of the same source.
+        shifts: where the process has the parts of the file; that of the code comes first.
+    """
+
+    executable: Executable
+    shifts: tuple[Shift, ...]
+
+    @property
+    def code_shift(self) -> int:
+        """Run-time address minus static address of the code."""
+        return self.shifts[0].by
+
+    def at_run_time(self, addresses: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """Return where the process has static addresses; 0 for what lies in no part of the file."""
+        out = np.zeros(addresses.size, np.uint64)
+        for shift in self.shifts:
+            inside = (addresses >= shift.start) & (addresses < shift.end)
+            out[inside] = addresses[inside] + np.uint64(shift.by % (1 << 64))
+        return out
+
+
 @dataclass(frozen=True)
 class LoadedProgram:
     """An ELF file as the process has it.
@@ -30,11 +68,19 @@ class LoadedProgram:
         executable: the file.
         load_bias: run-time address minus static address.
         explicit: found outside of the core.
+        named_by: another file that its names come from, None for its own.
     """
 
     executable: Executable
     load_bias: int
     explicit: bool = False
+    named_by: NameSource | None = None
+
+    @cached_property
+    def names(self) -> NameSource:
+        """Where its symbols and debug information come from."""
+        whole = Shift(0, (1 << 64) - 1, self.load_bias)
+        return self.named_by or NameSource(self.executable, (whole,))
 
     @cached_property
     def ranges(self) -> list[AddressRange]:

@@ -63,13 +63,20 @@ class Opened:
 
 
 def open_capture(
-    core: CoreFile, *, exe: Path | None = None, progress: Progress = QUIET, tell: Tell, cache: bool = True
+    core: CoreFile,
+    *,
+    exe: Path | None = None,
+    symbols: Path | None = None,
+    progress: Progress = QUIET,
+    tell: Tell,
+    cache: bool = True,
 ) -> Opened:
     """Return the heap of the capture or core `core`, which is a file.
 
     Args:
         core: as opened.
         exe: the executable, where the core does not carry it.
+        symbols: an unstripped build of the same source, for names that the executable lacks.
         progress: told of each phase of an analysis.
         tell: told in a sentence what is wrong with what was kept.
         cache: False to analyse whatever is kept, and to keep nothing.
@@ -78,13 +85,15 @@ def open_capture(
         HeldbyError: as for `load_heap`. What is kept raises nothing: it is used, or it is not.
     """
     if not cache:
-        return Opened(load_heap(core, exe=exe, progress=progress))
+        return Opened(load_heap(core, exe=exe, symbols=symbols, progress=progress))
     with progress.phase("finding the Go runtime"):
-        process = assemble_process(core, exe=exe)
+        process = assemble_process(core, exe=exe, symbols=symbols)
     key = _key_of(process)
     kept = _find(core.path, key, tell)
     if kept is None:
-        return Opened(load_heap(core, exe=exe, progress=progress), wanted=True, _key=key, _tell=tell)
+        return Opened(
+            load_heap(core, exe=exe, symbols=symbols, progress=progress), wanted=True, _key=key, _tell=tell
+        )
     folder, manifest = kept
     opened: Opened
 
@@ -93,7 +102,7 @@ def open_capture(
         opened.wanted = True
 
     def analyse() -> Heap:
-        return load_heap(core, exe=exe, progress=progress)
+        return load_heap(core, exe=exe, symbols=symbols, progress=progress)
 
     reader = Reader(folder, manifest, analyse, damaged)
     opened = Opened(restored_heap(process, reader), _key=key, _tell=tell)
@@ -107,6 +116,7 @@ def _key_of(process: Process) -> dict[str, Any]:
         "analysis": analysis_version(),
         "capture": identity_of(core.path, core.image.buffers[0]),
         "executable": digest_of(process.executable.data) if outside else None,
+        "symbols": [digest_of(each.named_by.executable.data) for each in process.programs if each.named_by],
     }
 
 
@@ -123,7 +133,11 @@ def _find(capture: Path, key: dict[str, Any], tell: Tell) -> tuple[Path, dict[st
         differing = next((name for name, value in key.items() if manifest.get(name) != value), None)
         if differing is None:
             return place, manifest
-        whose = {"analysis": "another heldby's", "executable": "for another program"}
+        whose = {
+            "analysis": "another heldby's",
+            "executable": "for another program",
+            "symbols": "with names from elsewhere",
+        }
         tell(f"the kept analysis {place} is {whose.get(differing, 'for another capture')}: analysing again")
     return None
 
