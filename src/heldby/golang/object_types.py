@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from heldby.golang.closures import Captures
 from heldby.golang.code_types import read_code_types
 from heldby.golang.functions import FunctionTable
+from heldby.golang.large_shapes import LargeShapes
 from heldby.golang.objects import ObjectTable
 from heldby.golang.recognition import (
     recognise_channels,
@@ -166,8 +167,14 @@ def type_by_shapes(run: TypingRun) -> None:
     """Match unknown objects against the shapes of all types, until nothing new is learnt."""
     if not run.unknown_with_bits().size:
         return
-    index = ShapeIndex(run.types, run.layouts, run.columns, slot_bytes_of)
-    matcher = ShapeMatcher(run.runtime, run.heap, index, run.layouts, run.code.allocated)
+    spans = run.objects.spans
+    index = ShapeIndex(
+        run.types, run.layouts, run.columns, slot_bytes_of, with_large=not spans.types_in_slots
+    )
+    large = None
+    if not spans.types_in_slots:
+        large = LargeShapes(run.runtime, run.types, index.large_numbers, spans)
+    matcher = ShapeMatcher(run.runtime, run.heap, index, run.layouts, run.code.allocated, large)
     steps = [(True, _SHAPE_SAMPLE), (True, None), (False, _SHAPE_SAMPLE), (False, None)]
     step = 0
     for _ in range(_MAX_SHAPE_ROUNDS):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.golang import type_scan as scan
+from heldby.golang.large_shapes import LargeShapes
 from heldby.golang.runtime import Runtime
 from heldby.golang.shape_kernels import (
     IMPOSSIBLE,
@@ -52,8 +53,11 @@ class ShapeIndex:
         layouts: TypeLayouts,
         columns: Callable[[], TypeColumns],
         slot_bytes: Callable[[U64], U64],
+        *,
+        with_large: bool = False,
     ) -> None:
         self._types = types
+        self._with_large = with_large
         self._layouts = layouts
         self._slot_bytes = slot_bytes
         self._first_parts = np.zeros(0, np.uint32)
@@ -62,6 +66,9 @@ class ShapeIndex:
         numbers = np.concatenate([self._allocatable(), containers])
         table = columns()
         size, mask = table.size[numbers], table.mask[numbers]
+        small = size <= _MAX_BYTES
+        self.large_numbers = numbers
+        numbers, size, mask = numbers[small], size[small], mask[small]
         self._numbers, self._size, self._mask = numbers, size, mask
         self._slot = slot_bytes(size)
         shapes, self._shape_of = np.unique(np.stack([size, mask]), axis=1, return_inverse=True)
@@ -92,11 +99,14 @@ class ShapeIndex:
         return np.array(parts, np.uint32)
 
     def _allocatable(self) -> U32:
-        """Return the types that an object of at most 512 bytes can have."""
+        """Return the types that an object with pointers can have; of more than 512 bytes where asked to."""
         types = self._types
         kinds = types.kind[: len(types)]
         usable = np.isin(kinds, (scan.STRUCT, scan.STRING, scan.INTERFACE, scan.SLICE))
-        usable &= (types.size[: len(types)] <= 512) & (types.pointer_mask[: len(types)] != 0)
+        usable &= types.ptrbytes[: len(types)] > 0
+        usable &= self._with_large | (
+            (types.size[: len(types)] <= _MAX_BYTES) & (types.pointer_mask[: len(types)] != 0)
+        )
         numbers = [
             number
             for number in np.flatnonzero(usable).tolist()
@@ -204,8 +214,10 @@ class ShapeMatcher:
         index: ShapeIndex,
         layouts: TypeLayouts,
         allocated: NDArray[np.bool_],
+        large: LargeShapes | None = None,
     ) -> None:
         self._runtime = runtime
+        self._large = large
         self._heap = heap
         self._index = index
         self._layouts = layouts
@@ -298,8 +310,11 @@ class ShapeMatcher:
         objects = objects[self._turn % max(stride, 1) :: max(stride, 1)]
         bits = np.zeros(objects.size, np.uint64)
         read_pointer_bits(self._runtime.pages, self._heap, objects, bits)
-        objects, bits = objects[bits != 0], bits[bits != 0]
-        pair_object, pair_type = self._pairs(objects, bits, state, sample)
+        pair_object, pair_type = self._pairs(objects[bits != 0], bits[bits != 0], state, sample)
+        if self._large is not None:
+            wide = objects[self._heap.bitmap[self._heap.span[objects]] == 0]
+            some, types = self._large_pairs(self._large, wide, state, sample)
+            pair_object, pair_type = np.concatenate([pair_object, some]), np.concatenate([pair_type, types])
         numbers = np.unique(pair_type >> np.uint32(1))
         self._layouts.ensure(numbers)
         table = columns()
@@ -324,6 +339,15 @@ class ShapeMatcher:
         pair_object, pair_type, score = pair_object[possible], pair_type[possible], score[possible]
         order = np.lexsort((pair_type, -score, pair_object))
         return _Scored(pair_object[order], pair_type[order], score[order])
+
+    def _large_pairs(
+        self, large: LargeShapes, objects: U32, state: TypingState, sample: int | None
+    ) -> tuple[U32, U32]:
+        pair_object, pair_type, plain = large.pairs(self._heap, objects, sample)
+        agreed = np.zeros(plain.size, np.uint32)
+        common_targets(self._runtime.pages, self._heap, state.type, plain, agreed)
+        runs, leads = self._pointer_runs(plain, agreed)
+        return np.concatenate([pair_object, runs]), np.concatenate([pair_type, leads])
 
     def _used_types(self, total: int) -> NDArray[np.bool_]:
         """Return which types the code allocates; the parts of a map or channel where it makes one."""

@@ -269,6 +269,10 @@ def _add_frame(pages, functions, machine, frames, f, everything, lo, hi, scratch
         bits, at = np.int64(-1), np.int64(0)
         if not everything:
             bits, at = _stack_map(functions.funcdata, functions.rows[index, ARGS_MAPS], number)
+            if args >> 3 < bits <= args >> 2:
+                # Assembly functions of Go 1.21 have maps of twice as many bits; the second half is zero
+                # (cmd/compile/internal/liveness/plive.go, WriteFuncMap).
+                bits = args >> 3
             if bits < 0 or bits > args >> 3 or u64(bits) > room:
                 counts[UNKNOWN_ARGUMENTS] += 1
                 bits = np.int64(-1)

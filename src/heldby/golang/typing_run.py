@@ -85,11 +85,14 @@ class TypingRun:
         self.follow(objects)
 
     def unknown_with_bits(self) -> NDArray[np.uint32]:
-        """Return the unknown objects whose pointer bits lie in their span: at most 512 bytes, not noscan."""
+        """Return the unknown objects that have pointer bits of their own: at most 512 bytes, not noscan.
+
+        Where no object names its type (Go 1.21) larger ones too.
+        """
         if self._open is None:
-            small_scan = self.heap.bitmap != 0
+            has_bits = self.objects.spans.pointer_bits != 0
             self._open = self.objects_where(
-                lambda part: (self.state.type[part] == 0) & small_scan[self.heap.span[part]]
+                lambda part: (self.state.type[part] == 0) & has_bits[self.heap.span[part]]
             )
         # What is known once stays known: the list only shrinks.
         still = (self.state.type[self._open] == 0) | (self.state.evidence[self._open] == BY_CHOICE)
