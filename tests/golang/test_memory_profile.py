@@ -90,8 +90,9 @@ def test_without_the_list_the_buckets_of_objects_are_still_read(go: Toolchain) -
 
     assert not found.complete
     assert found.rate is None
-    assert 6 <= len(found) < len(heap.profile)
-    assert set(found.address.tolist()) < set(heap.profile.address.tolist())
+    # Stacks whose objects are all gone are not found; Go 1.21 has none of them here.
+    assert 6 <= len(found) <= len(heap.profile)
+    assert set(found.address.tolist()) <= set(heap.profile.address.tolist())
 
 
 def test_list_that_goes_in_circles_ends_and_is_counted() -> None:

@@ -145,7 +145,8 @@ def test_a_generic_function_holds_its_argument(parked: Snapshot) -> None:
     ((_, function, kind),) = parked.roots_to("generic")
 
     assert function.startswith("main.hold[go.shape.struct {")
-    assert kind == ARGUMENT
+    # Where it is kept during the call is the compiler's choice: up to 1.21 in a slot of its own.
+    assert kind == (LOCAL if parked.runtime.version.startswith("go1.21") else ARGUMENT)
 
 
 def test_deep_recursion_is_unwound_frame_by_frame(parked: Snapshot) -> None:
@@ -218,7 +219,8 @@ def test_a_goroutine_that_has_not_run_yet_holds_its_closure(go: Toolchain) -> No
     program = build(PROGRAMS / "stacks", go)
     found = run_and_snapshot(program, ["unstarted"], NO_PREEMPTION)
 
-    goroutine = found.only("main.run.gowrap1")
+    # The wrapper of a go statement is called like a function literal up to 1.21.
+    goroutine = found.only("main.run.func1" if go.minor == "1.21" else "main.run.gowrap1")
     (closure,) = found.values(goroutine, RootKind.CONTEXT)
     assert found.runtime.image.u64(closure + 8) == found.addresses["unstarted"]
     assert found.stacks.unknowns == {}

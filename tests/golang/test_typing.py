@@ -71,6 +71,15 @@ EXPECTED = {
     "main.Place": 11,
     "names.Place": 11,
 }
+#: The last and the first release in which there are objects of a type; in the others there are none.
+UNTIL = {"map[string]*main.Value buckets": "1.23"}
+SINCE = {
+    "map.group[string]*main.Value": "1.24",
+    "map[string]*main.Value groups": "1.24",
+    "sync.entry[interface {},interface {}]": "1.24",
+    "runtime.timeTimer": "1.23",  # up to 1.22 it is a part of time.Timer
+    "chan time.Time": "1.23",  # <-chan up to 1.22, as the field of time.Timer says
+}
 LEAVES = 100 + 3 * 40 + 50 + 25 + 64 + 15 + 20 + 5 + 1 + 7 + 11
 
 
@@ -112,6 +121,12 @@ def read(go: Toolchain, mode: Mode) -> Typed:
     return Typed(heap, Counter(names[p] for p in packed.tolist()))
 
 
+def exists(name: str, typed: Typed) -> bool:
+    """Tell whether the release of this process has objects of the type called `name`."""
+    minor = typed.heap.process.runtime.version.removeprefix("go")[:4]
+    return SINCE.get(name, minor) <= minor <= UNTIL.get(name, minor)
+
+
 @pytest.fixture(scope="module", params=MODES, ids=lambda mode: mode.name.lower())
 def typed(go: Toolchain, request: pytest.FixtureRequest) -> Typed:
     return read(go, request.param)
@@ -119,7 +134,7 @@ def typed(go: Toolchain, request: pytest.FixtureRequest) -> Typed:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_every_object_of_a_type_is_found_and_no_other(name: str, typed: Typed) -> None:
-    assert typed.counts[name] == EXPECTED[name]
+    assert typed.counts[name] == (EXPECTED[name] if exists(name, typed) else 0)
 
 
 def test_values_that_many_types_refer_to_are_all_found(typed: Typed) -> None:
@@ -163,6 +178,7 @@ def test_an_ambiguous_or_partial_type_does_not_count_as_known(go: Toolchain) -> 
         ("main.Value", {".label"}),
         ("map.group[string]*main.Value", {"[key]", "[*]"}),
         ("map[string]*main.Value groups", {"[key]", "[*]"}),
+        ("map[string]*main.Value buckets", {"[key]", "[*]"}),
         ("map[string]*main.Value", {""}),
         ("main.Pair[string,main.Leaf]", {".Key", ".Value"}),
         ("main.Hidden", {".leaf", ".last"}),
@@ -171,13 +187,17 @@ def test_an_ambiguous_or_partial_type_does_not_count_as_known(go: Toolchain) -> 
     ],
 )
 def test_references_are_named_by_field_key_and_element(name: str, labels: set[str], typed: Typed) -> None:
+    if not exists(name, typed):
+        pytest.skip("this release has no such objects")
     found = typed.labels_from(name)
     assert labels <= set(found)
     assert not {label for label in found if label.startswith("+")}
 
 
 def test_captured_variables_have_their_names_where_the_debug_information_tells(go: Toolchain) -> None:
-    assert set(read(go, Mode.DEFAULT).labels_from("func main.build.func1")) == {".c"}
+    # Debug information names them from Go 1.23 on.
+    named = {".c"} if go.minor >= "1.23" else {".captured[0]"}
+    assert set(read(go, Mode.DEFAULT).labels_from("func main.build.func1")) == named
     assert set(read(go, Mode.STRIPPED).labels_from("func main.build.func1")) == {".captured[0]"}
     assert set(read(go, Mode.STRIPPED).labels_from("func main.(*Circle).Area-fm")) == {".receiver"}
 

@@ -28,5 +28,6 @@ def test_what_waits_for_a_blocked_finalizer_is_live(mode: Mode, go: Toolchain) -
 
     # 499 buffers of 1,000 bytes wait with their resource, 499 of 2,000 as a cleanup's argument.
     assert int((heap.live & (heap.sizes[: heap.object_count + 1] == 1024)).sum()) >= 499
-    assert int((heap.live & (heap.sizes[: heap.object_count + 1] == 2048)).sum()) >= 499
+    if go.minor >= "1.24":
+        assert int((heap.live & (heap.sizes[: heap.object_count + 1] == 2048)).sum()) >= 499
     assert [heap.naming.type_name(int(heap.naming.type_of[i])) for i in lost] == []

@@ -35,6 +35,14 @@ PROGRAM = Path(__file__).parent / "programs" / "encodings"
 BUDGET = 1 << 30
 
 
+@pytest.fixture(autouse=True)
+def _swiss_maps(go: Toolchain) -> None:
+    if go.minor < "1.24":
+        pytest.skip(
+            "values of maps made of buckets (up to Go 1.23) are not walked: they count as not understood"
+        )
+
+
 @functools.cache
 def captured(go: Toolchain, mode: Mode) -> tuple[Heap, dict[str, Any]]:
     with running(build(PROGRAM, go, mode)) as program:

@@ -91,6 +91,7 @@ class FunctionTable:
             name: np.cumsum([0, *(getattr(table, name).size for table in tables)])
             for name in ("pctab", "funcdata", "rodata")
         }
+        self._wrapper = runtime.layout.const("internal/abi.FuncIDWrapper", -1)
         self.arrays = self._join(runtime.layout)
         # The same few names and places are asked for again and again.
         self._names: dict[int, str] = {}
@@ -121,6 +122,13 @@ class FunctionTable:
     def entry(self, index: int) -> int:
         """Return the address of the function's first instruction."""
         return int(self.arrays.entry[index])
+
+    def is_wrapper(self, index: int) -> bool:
+        """Tell whether the compiler made the function to call another one: for ``go f(x)``, for a method value."""
+        if not 0 <= index < len(self):
+            return False
+        table, row = self._row(index)
+        return int(table.columns["kind"][row]) == self._wrapper
 
     def start_line(self, index: int) -> int:
         """Return the line of the ``func`` keyword, 0 when unknown."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import numpy as np
@@ -17,7 +16,6 @@ from heldby.heap.debug_info import DebugInfo
 from heldby.heap.roots import RootBuilder, RootKind
 
 _NO_SLOT: Final = np.int64(np.iinfo(np.int64).min)
-_WRAPPER: Final = re.compile(r"\.gowrap\d+$")
 _WITHOUT_FRAME: Final = {
     StackRootKind.DEFER: "deferred call",
     StackRootKind.PANIC: "panic",
@@ -83,7 +81,7 @@ def start_name(functions: FunctionTable, stacks: Stacks, row: int, member: int) 
     name = functions.name(row)
     if name == "runtime.main":
         return "main.main"
-    if not _WRAPPER.search(name):
+    if not functions.is_wrapper(row):
         return name
     frames = stacks.frames
     for at in range(int(frames.first[member]), int(frames.first[member + 1])):

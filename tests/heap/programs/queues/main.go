@@ -1,4 +1,4 @@
-// Queues blocks the goroutines that run finalizers and cleanups: what 499 of each wait with is live, and nothing
+// Queues blocks the goroutines that run finalizers and cleanups (Go 1.24 and later): what 499 of each wait with is live, and nothing
 // but the runtime's queues refers to it.
 package main
 
@@ -27,10 +27,7 @@ func abandon(i int) {
 		<-blocked
 		fmt.Println(r.name)
 	})
-	runtime.AddCleanup(newResource(i, 500), func(b []byte) {
-		<-blocked
-		fmt.Println(len(b))
-	}, make([]byte, 2000))
+	abandonWithCleanup(i)
 }
 
 func main() {

@@ -23,7 +23,7 @@ type Inner struct {
 var manager = &Manager{limit: 3, inner: &Inner{name: "static"}}
 
 func main() {
-	manager.paths = map[string][]byte{}
+	manager.paths = make(map[string][]byte, 100) // a map that grows may refer to a value twice (Go 1.21 to 1.23)
 	for i := 0; i < 100; i++ {
 		manager.paths[fmt.Sprintf("path %d", i)] = make([]byte, 1000)
 	}
