@@ -50,7 +50,8 @@ def test_what_another_type_holds_too_is_not_retained(go: Toolchain) -> None:
     ]
     assert rows["main.Manager"]["retained_bytes"] == 24 + sum(parts) + 100 * ENTRY + 50 * 32
     assert rows["main.Spare"]["retained_bytes"] == 4096
-    assert rows["main.Request"]["retained_bytes"] == 512
+    # The wrapper of ``go serve(...)`` keeps its argument from Go 1.22 on, so seven of eight have two holders.
+    assert rows["main.Request"]["retained_bytes"] == (8 * 512 if go.minor == "1.21" else 512)
 
 
 @ptrace

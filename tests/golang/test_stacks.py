@@ -220,7 +220,7 @@ def test_a_goroutine_that_has_not_run_yet_holds_its_closure(go: Toolchain) -> No
     found = run_and_snapshot(program, ["unstarted"], NO_PREEMPTION)
 
     # The wrapper of a go statement is called like a function literal up to 1.21.
-    goroutine = found.only("main.run.func1" if go.minor == "1.21" else "main.run.gowrap1")
+    goroutine = found.only("main.run.func8" if go.minor == "1.21" else "main.run.gowrap1")
     (closure,) = found.values(goroutine, RootKind.CONTEXT)
     assert found.runtime.image.u64(closure + 8) == found.addresses["unstarted"]
     assert found.stacks.unknowns == {}
