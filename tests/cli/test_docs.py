@@ -19,7 +19,7 @@ from heldby.cli.main import cli
 from heldby.errors import HeldbyError
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
-BLOCK = re.compile(r"(<!-- help: ?(\w*) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- help: ?([\w-]*) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
 def current_help(name: str) -> str:
@@ -66,6 +66,7 @@ def test_every_option_is_on_the_page() -> None:
         *(answer.CaptureFacts, answer.ProcessFacts, answer.HeapTotals, answer.RssAccount, answer.RssRow),
         *(answer.Holder, answer.Site, answer.Frame, answer.Held, answer.Finding, answer.Answer),
         answer.ProfileFacts,
+        *(answer.Cost, answer.TextAlternative),
     ],
 )
 def test_every_field_of_the_json_is_on_the_page(record: type) -> None:

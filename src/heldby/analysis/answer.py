@@ -138,6 +138,71 @@ class StoredBy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextAlternative:
+    """The same data as texts.
+
+    Attributes:
+        path: whose elements become texts.
+        units: how many texts that would be.
+        every: 1 when every value was measured, n when every n-th was.
+        current_bytes, current_objects: the containers and all that their elements alone keep.
+        kept_bytes, kept_objects: the container itself and its keys, which stay, with room for the texts' headers.
+        json_bytes: the texts, as encoding/json's Marshal returns them.
+        full_json_bytes: the same with the fields that encoding/json leaves out; equal where there are none.
+        json_total_bytes: what would be held instead of `current_bytes`, slots and container included, from
+            `full_json_bytes`; `packed_total_bytes` likewise.
+        packed_bytes: the packed form.
+        objects: what the collector would mark instead of `current_objects`.
+        text_bytes: of `packed_bytes`, what is text and bytes already.
+        inexact_share: of the values, those that the figures say only in part.
+        left_out: what the figures do not say, in plain words.
+    """
+
+    path: str
+    units: int
+    every: int
+    current_bytes: int
+    current_objects: int
+    kept_bytes: int
+    kept_objects: int
+    json_bytes: int
+    full_json_bytes: int
+    json_total_bytes: int
+    packed_bytes: int
+    packed_total_bytes: int
+    objects: int
+    text_bytes: int
+    inexact_share: float
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def saving_bytes(self) -> int:
+        """What JSON texts would save; negative where they would take more."""
+        return self.current_bytes - self.json_total_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a holder's bytes are spent on, and what its data would take in another form.
+
+    Attributes:
+        objects, bytes: of the holder's row.
+        causes: bytes by cause, in the order of `heldby.analysis.costs.CAUSE_NAMES`; together they are `bytes`.
+        scanned_objects: objects with pointers, which the collector must look into in each cycle.
+        scanned_words: words in them that it looks at.
+        texts: the data as texts; None where it was not measured, and `why_no_texts` says why.
+    """
+
+    objects: int
+    bytes: int
+    causes: Mapping[str, int]
+    scanned_objects: int
+    scanned_words: int
+    texts: TextAlternative | None = None
+    why_no_texts: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
     """Who keeps a part of the live heap; every live byte belongs to exactly one holder.
 
@@ -150,6 +215,7 @@ class Holder:
         containers: the containers on the path, ``map of 51,203 entries in *main.Baseline``.
         used_by: functions whose code refers to the root; for globals without a name.
         evidence: other facts worth a line.
+        cost: what its bytes are spent on; None below the rows that get details.
         objects_at_end: how many objects of `type` lie at the end of the path.
         kept_in: the containers on the way, nearest first.
         stored_by: the statements that store into the nearest of them that any are known of.
@@ -166,6 +232,7 @@ class Holder:
     containers: tuple[str, ...] = ()
     used_by: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
+    cost: Cost | None = None
     objects_at_end: int | None = None
     kept_in: tuple[KeptIn, ...] = ()
     stored_by: tuple[StoredBy, ...] = ()

@@ -18,6 +18,7 @@ from heldby.analysis.answer import (
     RssAccount,
     RssRow,
 )
+from heldby.analysis.costs import measure_costs, text_findings, with_costs
 from heldby.analysis.holder_tree import build_holder_tree
 from heldby.analysis.holders import describe_rows
 from heldby.analysis.ownership import ownership_of
@@ -27,6 +28,8 @@ from heldby.heap.heap import Heap
 from heldby.progress import QUIET, Progress
 
 _STRETCH: Final = 1 << 16
+_MEASURED_AS_TEXTS: Final = 3
+"""Holders whose data is measured as texts for the first screen."""
 
 
 def answer_of(heap: Heap, *, progress: Progress = QUIET) -> Answer:
@@ -43,6 +46,7 @@ def _made(heap: Heap, progress: Progress) -> Answer:
         holders = describe_rows(tree, ownership.rows, ownership.rest)
     with progress.phase("statements that store"):
         holders = with_statements(tree, holders, [row.path for row in ownership.rows])
+    costs = measure_costs(ownership, texts=_MEASURED_AS_TEXTS, sampled=True, progress=progress)
     with progress.phase("allocation sites"):
         matrix = site_matrix(ownership)
         profile = profile_facts(heap.profile, matrix)
@@ -53,10 +57,11 @@ def _made(heap: Heap, progress: Progress) -> Answer:
         process=process,
         heap=totals,
         rss=_rss_totals(process.rss_bytes, totals),
-        holders=holders,
+        holders=with_costs(holders, costs),
         profile=profile,
         sites=matrix.sites() if matrix is not None else (),
         held=matrix.held() if matrix is not None else (),
+        findings=text_findings(costs, totals.live_bytes or 0),
         caveats=(*heap.caveats, *profile_caveats(profile, matrix)),
     )
 

@@ -24,7 +24,7 @@ def maps_on(tree: HolderTree, paths: list[int]) -> dict[int, tuple[str, ...]]:
 
     One pass over the vertices for all paths together, and one read of each map header on their ways.
     """
-    ways = {path: _way(tree, path) for path in paths}
+    ways = {path: tree.way(path) for path in paths}
     wanted = np.zeros(tree.paths.path_count, np.bool_)
     wanted[[step for way in ways.values() for step in way]] = True
     found = _entries_by_path(tree, wanted)
@@ -33,15 +33,6 @@ def maps_on(tree: HolderTree, paths: list[int]) -> dict[int, tuple[str, ...]]:
         nearest = next((step for step in way if step in found), None)
         lines[path] = () if nearest is None else (_line(*found[nearest]),)
     return lines
-
-
-def _way(tree: HolderTree, path: int) -> list[int]:
-    """Return the path and those above it, nearest first."""
-    way: list[int] = []
-    while path:
-        way.append(path)
-        path = int(tree.paths.parent[path])
-    return way
 
 
 def _entries_by_path(tree: HolderTree, wanted: NDArray[np.bool_]) -> dict[int, tuple[int, int]]:

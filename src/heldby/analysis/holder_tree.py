@@ -122,6 +122,19 @@ class HolderTree:
         """Return the objects at and below `path`."""
         return int(self.paths.retained_objects[path]) - self._root_vertices.get(path, 0)
 
+    def label(self, path: int) -> str:
+        """Return the text of the step that leads to `path`, ``[key]``; empty for roots and shared objects."""
+        kind, label, _ = self.step(path)
+        return self.heap.naming.label_text(label) if kind in ("field", "via") else ""
+
+    def way(self, path: int) -> list[int]:
+        """Return the path and those above it, nearest first; not the virtual root."""
+        way: list[int] = []
+        while path:
+            way.append(path)
+            path = int(self.paths.parent[path])
+        return way
+
     def root_of(self, path: int) -> int:
         """Return the path's ancestor directly below the virtual root."""
         while int(self.paths.parent[path]):

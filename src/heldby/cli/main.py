@@ -19,6 +19,7 @@ import click
 
 import heldby
 from heldby.cli.capture import capture
+from heldby.cli.cost import cost
 from heldby.cli.doctor import doctor
 from heldby.cli.explain import explain
 from heldby.cli.export import export
@@ -28,6 +29,7 @@ from heldby.cli.profile import profile
 from heldby.cli.reporting import report, say
 from heldby.cli.run import Run
 from heldby.cli.sites import sites
+from heldby.cli.size_classes import size_classes
 from heldby.cli.sql import sql
 from heldby.cli.top import top
 from heldby.errors import HeldbyError, InternalError, LimitExceeded
@@ -70,7 +72,7 @@ def cli() -> None:
     """
 
 
-for _command in (explain, top, goroutines, sites, sql, profile, capture, export, doctor):
+for _command in (explain, top, goroutines, sites, cost, size_classes, sql, profile, capture, export, doctor):
     cli.add_command(_command)
 
 

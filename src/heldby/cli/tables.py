@@ -17,6 +17,8 @@ from heldby.cli.run import Run, output_console, refuse_existing, replacing, writ
 from heldby.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from heldby.analysis.drilldown.selection import Selection
     from heldby.analysis.holder_tree import HolderTree
     from heldby.analysis.table import Table
@@ -55,6 +57,16 @@ class Output:
             refuse_existing(self.path, force=self.force)
         elif self.format == "parquet":
             raise UsageError("parquet is a file format", next_step="name the file with -o FILE")
+
+    def write_screen(self, screen: Callable[[int], Text]) -> None:
+        """Print or write what `screen` makes for a width, where text is more than a table."""
+        from heldby.render.plain_text import print_text
+
+        file = None if self.path is None else io.StringIO()
+        console = output_console(file)
+        print_text(console, screen(console.width))
+        if self.path is not None and file is not None:
+            write_file(self.path, file.getvalue().encode(), force=self.force)
 
     def write(self, run: Run, table: Table) -> None:
         """Print or write `table`."""

@@ -54,6 +54,11 @@ _SILENT: Final = {
 }
 
 
+def is_map_group(name: str) -> bool:
+    """Tell whether the type of that name is a group of a map's slots."""
+    return _GROUP_NAME.match(name) is not None
+
+
 class Program(NamedTuple):
     """The pointer words of one type, in order.
 
@@ -331,7 +336,7 @@ class TypeLayouts:
         )
 
     def _struct(self, number: int, of: GoType, depth: int) -> Program:
-        if _GROUP_NAME.match(of.name):
+        if is_map_group(of.name):
             return self._group(number, of, depth)
         if of.name == "sync.eface":
             return _program([1], [INTERFACE], [0], [0], [0])

@@ -116,6 +116,7 @@ class ValuePrograms:
         self._fields: list[tuple[int, int, int, int, int, int]] = []
         self._hops: list[int] = []
         self._maps: list[tuple[int, ...]] = []
+        self._stored: dict[int, int] = {}
         self._pointers: dict[int, int] | None = None
 
     def ensure(self, numbers: NDArray[np.integer]) -> None:
@@ -158,6 +159,10 @@ class ValuePrograms:
     def map_row(self, number: int) -> tuple[int, ...] | None:
         """Return the row of map type `number` in `ValueTypes.maps`, None for another type."""
         return self._maps[self._first[number]] if self._op.get(number) == MAP else None
+
+    def stored_element(self, number: int) -> int:
+        """Return the type of what lies in a slot of map type `number`: its element, or a pointer to a large one."""
+        return self._stored[number]
 
     def _add(self, number: int) -> list[int]:
         """Make the row of one type; return the types that it leads to."""
@@ -232,18 +237,19 @@ class ValuePrograms:
         types = self.types
         base = number if int(types.kind[number]) == scan.MAP else int(types.elem[number])
         group = types.synthetic("group", base)
-        row = self._map_row(base, group) if group else None
-        if row is None:
+        places = self._slot_places(group) if group else {}
+        if set(places) != {"key", "elem"}:
             self._op[number] = OTHER
             return []
+        row = self._map_row(base, group, places)
+        self._stored[number] = places["elem"][2]
         self._first[number] = len(self._maps)
         self._maps.append(row)
-        return [row[3], row[7]]
+        return [row[3], row[7], places["elem"][2]]
 
-    def _map_row(self, base: int, group: int) -> tuple[int, ...] | None:
-        """Return where keys and elements lie in a group: slots of both, or keys then elements (1.27)."""
-        types = self.types
-        of, places = types[base], {}
+    def _slot_places(self, group: int) -> dict[str, tuple[int, int, int]]:
+        """Return offset, stride and stored type of a group's keys and elements: in slots, or keys first (1.27)."""
+        types, places = self.types, {}
         for field in types[group].fields:
             array = types[field.type]
             if array.kind != scan.ARRAY:
@@ -253,9 +259,11 @@ class ValuePrograms:
                 places[field.name.removesuffix("s")] = (field.offset, stride, array.elem)
             for inner in types[array.elem].fields if field.name == "slots" else ():
                 places[inner.name] = (field.offset + inner.offset, stride, inner.type)
-        if set(places) != {"key", "elem"}:
-            return None
-        row = [int(types.size[group])]
+        return places
+
+    def _map_row(self, base: int, group: int, places: dict[str, tuple[int, int, int]]) -> tuple[int, ...]:
+        row = [int(self.types.size[group])]
+        of = self.types[base]
         for place, own in (("key", of.key), ("elem", of.elem)):
             offset, stride, stored = places[place]
             # What has more than 128 bytes lies behind a pointer (internal/runtime/maps).

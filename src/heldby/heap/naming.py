@@ -49,6 +49,10 @@ class Naming:
         slots = objects.spans.elemsize[objects.span[unknown]]
         self.type_of[unknown] = _UNKNOWN | np.minimum(slots, np.uint64(_UNKNOWN - 1)).astype(np.uint32)
 
+    def view(self, roots: RootSlots) -> HeapView:
+        """Return objects and references as the typing kernels read them, with these pointers outside the heap."""
+        return heap_view(self._objects, self._references, roots)
+
     def type_name(self, number: int) -> str:
         """Return the name of a type as `type_of` numbers it."""
         if number & int(_UNKNOWN):

@@ -66,10 +66,19 @@ class ValueWalk:
         second = _has_second_json(runtime)
         self.programs = ValuePrograms(self._types, second_json=second)
         self._memory = Memory(runtime.pages, build_page_table(_program_image(heap)))
-        self._release = _release(runtime.layout, second_json=second)
+        self.release = _release(runtime.layout, second_json=second)
         self._itabs: dict[int, int] = {}
         self._dynamic = dynamic_types(runtime, self._types, self._itabs)
         self._columns = self.programs.columns()
+
+    def map_row(self, number: int) -> tuple[int, ...] | None:
+        """Return where keys and elements of a map type lie (`ValueTypes.maps`); None when it is not understood."""
+        self.programs.ensure(np.array([number]))
+        return self.programs.map_row(number)
+
+    def stored_element(self, number: int) -> int:
+        """Return the type of what lies in a map's slot: the element, or a pointer to a large one."""
+        return self.programs.stored_element(number)
 
     def measure(self, units: Units, heads: NDArray[np.uint32], *, budget: int) -> Measured:
         """Walk `units` and return their sizes. About 30 ns for each value on the way.
@@ -96,7 +105,7 @@ class ValueWalk:
                 self._heap.objects.index,
                 self._dynamic,
                 self._columns,
-                self._release,
+                self.release,
                 owners,
                 POWERS_OF_TEN,
                 units,

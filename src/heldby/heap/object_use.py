@@ -1,0 +1,123 @@
+"""How far the arrays and texts of a heap are used, and what the bytes of its objects are spent on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.golang import type_scan as scan
+from heldby.golang.object_types import type_columns
+from heldby.golang.object_use_kernels import (
+    COLUMNS,
+    MAP_BUCKET,
+    MAP_GROUP,
+    MAP_HEADER,
+    NO_MAP_PART,
+    TypeUse,
+    account_objects,
+    find_use,
+)
+from heldby.golang.type_layout import INTERFACE, NOTHING, SLICE, STRING, TypeLayouts, is_map_group
+from heldby.golang.type_word_kernels import HeapView, TypeColumns
+from heldby.golang.types import (
+    KIND_BUCKET_MAP,
+    KIND_MAP,
+    KIND_MAP_EXTRA,
+    KIND_MAP_OVERFLOW,
+    KIND_MAP_TABLE,
+    TypeTable,
+)
+from heldby.heap.heap import Heap
+from heldby.heap.naming import root_slots
+
+_KINDS: Final = 16
+_MOST_WORDS: Final = 1 << 16
+_MAP_KINDS: Final = (KIND_MAP, KIND_MAP_TABLE, KIND_BUCKET_MAP, KIND_MAP_EXTRA, KIND_MAP_OVERFLOW)
+# Where a map's entries lie in its groups and buckets.
+_SLOT_ARRAYS: Final = ("slots", "keys", "elems")
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectUse:
+    """One pass over the references of a heap, and what can be asked after it.
+
+    Attributes:
+        heap: whose objects.
+        used, capacity: ``uint32[n + 1]``, one more than the bytes of each array or text that the headers which refer
+            to it use and have; 0 where none is known.
+    """
+
+    heap: Heap
+    used: NDArray[np.uint32]
+    capacity: NDArray[np.uint32]
+    _view: HeapView
+    _columns: TypeColumns
+
+    @cached_property
+    def type_use(self) -> TypeUse:
+        """What the values of each type hold."""
+        return _type_use(self.heap.naming.types.layouts, self._columns)
+
+    def account(self, row_of: NDArray[np.int32], rows: int) -> NDArray[np.int64]:
+        """Return ``int64[rows, COLUMNS]`` of the objects of each row (see `object_use_kernels`). One pass."""
+        out = np.zeros((rows, COLUMNS), np.int64)
+        types = self.heap.naming.types
+        account_objects(
+            self.heap.process.runtime.pages,
+            self._view,
+            self._columns,
+            types.packed,
+            types.evidence,
+            self.type_use,
+            self.used,
+            self.capacity,
+            row_of,
+            out,
+        )
+        return out
+
+
+def object_use(heap: Heap) -> ObjectUse:
+    """Read the headers of all slices and strings. O(references); 8 bytes an object."""
+    types = heap.naming.types
+    layouts = types.layouts
+    layouts.ensure(np.flatnonzero(np.bincount(types.number)))
+    slots = root_slots(heap.roots)
+    layouts.ensure(np.unique(slots.type))
+    columns = type_columns(layouts.types, layouts)
+    view = heap.naming.view(slots)
+    used, capacity = (np.zeros(heap.object_count + 1, np.uint32) for _ in range(2))
+    find_use(heap.process.runtime.pages, view, columns, types.packed, used, capacity)
+    return ObjectUse(heap, used, capacity, view, columns)
+
+
+def _type_use(layouts: TypeLayouts, columns: TypeColumns) -> TypeUse:
+    types = layouts.types
+    count = types.size.size
+    words = np.zeros((count, 4), np.uint16)
+    for number in np.flatnonzero((columns.start >= 0) & (columns.prefix > 0)).tolist():
+        start = int(columns.start[number])
+        kinds = columns.slot_kind[start : start + int(columns.prefix[number])]
+        found = np.bincount(kinds, minlength=_KINDS)
+        others = kinds.size - int(found[[NOTHING, STRING, SLICE, INTERFACE]].sum())
+        row = (others, int(found[STRING]), int(found[SLICE]), int(found[INTERFACE]))
+        words[number] = np.minimum(row, _MOST_WORDS - 1)
+    part = np.where(map_innards(types), MAP_HEADER, NO_MAP_PART).astype(np.uint8)
+    slot = np.zeros(count, np.uint32)
+    for number in np.flatnonzero((types.kind == scan.STRUCT) & (columns.start >= 0)).tolist():
+        if is_map_group(types.name(number)):
+            arrays = [field for field in types[number].fields if field.name in _SLOT_ARRAYS]
+            part[number] = MAP_BUCKET if "bucket" in types.name(number).partition("[")[0] else MAP_GROUP
+            slot[number] = sum(int(types.size[field.type]) for field in arrays) // 8
+    return TypeUse(words, part, slot)
+
+
+def map_innards(types: TypeTable) -> NDArray[np.bool_]:
+    """Return which types are headers, tables and lists of maps, ``bool[types]``; groups and buckets are not."""
+    found: NDArray[np.bool_] = np.isin(types.kind, _MAP_KINDS)
+    found |= (types.kind == scan.POINTER) & (types.kind[types.elem] == KIND_MAP_TABLE)
+    return found

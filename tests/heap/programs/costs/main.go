@@ -1,0 +1,89 @@
+// Costs keeps data whose sizes are known to the byte: see the tests for the sums.
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+)
+
+// Record takes 48 bytes: 8 + 16 + 24.
+type Record struct {
+	ID   int
+	Name string
+	Tags []string
+}
+
+// secret takes 32 bytes; nothing of it is exported.
+type secret struct {
+	id    int
+	name  string
+	other any
+}
+
+// Node is one of a list.
+type Node struct {
+	Label string
+	Value float64
+	Next  *Node
+}
+
+// Cell takes 64 bytes without a pointer: 128 fill a span of 8 KiB.
+type Cell [8]uint64
+
+var (
+	texts   []string
+	table   map[uint64]uint64
+	records map[string]*Record
+	secrets map[int]*secret
+	list    *Node
+	anys    []any
+	large   *[1000]*int
+	cells   []*Cell
+)
+
+func text(size, n int) string {
+	return fmt.Sprintf("%0*d", size, n)
+}
+
+func main() {
+	debug.SetGCPercent(-1)
+	texts = make([]string, 0, 1500)
+	for i := range 1000 {
+		texts = append(texts, text(20, i))
+	}
+	table = make(map[uint64]uint64)
+	for i := range uint64(1000) {
+		table[i] = i
+	}
+	records = make(map[string]*Record)
+	for i := range 5000 {
+		records[text(24, i)] = &Record{ID: 100_000 + i, Name: text(24, i), Tags: []string{text(16, i), text(16, i+1)}}
+	}
+	secrets = make(map[int]*secret)
+	for i := range 3000 {
+		secrets[i] = &secret{id: 100_000 + i, name: text(30, i)}
+	}
+	for i := range 2000 {
+		list = &Node{Label: text(20, i), Value: 0.5, Next: list}
+	}
+	for i := range 1000 {
+		anys = append(anys, text(100, i))
+	}
+	large = new([1000]*int)
+	all := make([]*Cell, 128*100)
+	for i := range all {
+		all[i] = &Cell{uint64(i)}
+	}
+	for i := 0; i < len(all); i += 128 {
+		cells = append(cells, all[i])
+	}
+	all = nil
+	runtime.GC()
+	runtime.GC()
+	fmt.Println(`{"ready": true}`)
+	os.Stdin.Read(make([]byte, 1))
+	fmt.Println(len(texts), len(table), len(records), len(secrets), list, len(anys), large, len(cells), strings.Count("a", "a"))
+}
