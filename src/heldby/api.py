@@ -1,4 +1,4 @@
-"""`open`: from whatever names a heap (a PID, a core file, a capture) to the `Heap` that the commands read."""
+"""`open`: from whatever names a heap (a PID, a core file, a capture) to the heap that the commands read."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from heldby.errors import FormatError, NotCaptured, Unsupported, UsageError
 from heldby.progress import QUIET, Progress
 
 if TYPE_CHECKING:
-    from heldby.heap import Heap
     from heldby.memory.core_file import CoreFile
+    from heldby.session import Session
     from heldby.store import Opened
 
 Method = Literal["auto", "fork", "stop"]
@@ -38,8 +38,8 @@ def open(  # noqa: A001
     method: Method = "auto",
     cache: bool = True,
     progress: Progress = QUIET,
-) -> Heap:
-    """Capture or open `target` and return its heap.
+) -> Session:
+    """Capture or open `target` and return its heap with its tables.
 
     A process is captured into memory, not to disk, and goes on at once; see docs/commands.md for the pause.
     The analysis of a file is kept beside it, in ``FILE.heldby``, and opened from there the next time.
@@ -64,7 +64,9 @@ def open(  # noqa: A001
     """
     opened = open_kept(target, exe=exe, symbols=symbols, method=method, cache=cache, progress=progress)
     opened.keep(progress)
-    return opened.heap
+    from heldby.session import Session
+
+    return Session(opened.heap, progress)
 
 
 def open_kept(

@@ -70,7 +70,7 @@ def record(paths: list[str]) -> list[dict[str, Any]]:
     for path in paths:
         listed: dict[str, dict[str, Any]] = {}
         with _watched(listed):
-            answer_of(heldby.open(path, cache=False))
+            answer_of(heldby.open(path, cache=False).heap)
         # What only another kind of core needs reads its executable, at the beginning of a run.
         kernels = list(listed.values()) + kernels
     return kernels

@@ -32,5 +32,5 @@ class Read:
 def drilldown(go: Toolchain, mode: Mode = Mode.DEFAULT) -> Read:
     with running(scenario_program("drilldown", go, mode)) as program:
         wait_until_still(program.pid)
-        heap = heldby.open(program.pid)
+        heap = heldby.open(program.pid).heap
     return Read(heap, build_holder_tree(heap), program.ready)

@@ -32,7 +32,7 @@ def served(go: Toolchain, rate: int, mode: Mode, folder: Path) -> tuple[Heap, by
     path = folder / f"{go.version}-{rate}-{mode.name}.pb.gz"
     with running(sites_program(go, mode), [str(rate)]) as program:
         wait_until_still(program.pid)
-        heap = heldby.open(program.pid)
+        heap = heldby.open(program.pid).heap
         program.send(f"heap {path}")
         program.line()
         return heap, path.read_bytes()
@@ -187,7 +187,7 @@ def test_joined_profile_labels_type_and_root(go: Toolchain) -> None:
 def test_holders_of_goroutines_are_labelled_with_their_function(go: Toolchain) -> None:
     with running(scenario_program("goroutines", go)) as program:
         wait_until_still(program.pid)
-        profile = parse_profile(holder_profile_of(heldby.open(program.pid)))
+        profile = parse_profile(holder_profile_of(heldby.open(program.pid).heap))
 
     kinds = {(sample.labels.get("root_kind"), "goroutine" in sample.labels) for sample in profile.samples}
     assert ("goroutine", True) in kinds

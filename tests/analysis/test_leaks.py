@@ -68,7 +68,7 @@ class Look:
 def look(go: Toolchain, mode: Mode) -> Look:
     with running(scenario_program("leaks", go, mode)) as program:
         wait_until_still(program.pid)
-        stacks = read_goroutine_stacks(heldby.open(program.pid))
+        stacks = read_goroutine_stacks(heldby.open(program.pid).heap)
         program.send("profile")
         text = program.line()["profile"]
     leaked = re.findall(r"^goroutine (\d+) \[[^\]]*\(leaked\)", text, re.MULTILINE)

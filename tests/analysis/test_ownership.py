@@ -22,7 +22,7 @@ pytestmark = pytest.mark.ptrace
 def tree_of(go: Toolchain, name: str) -> HolderTree:
     with running(scenario_program(name, go)) as program:
         wait_until_still(program.pid)
-        return build_holder_tree(heldby.open(program.pid))
+        return build_holder_tree(heldby.open(program.pid).heap)
 
 
 @pytest.mark.parametrize("name", ["shared", "maps", "lists"])

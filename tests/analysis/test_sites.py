@@ -121,7 +121,7 @@ def test_rate_of_zero_is_said_to_be_why_nothing_is_known(go: Toolchain) -> None:
 def test_linker_that_dropped_the_profile_is_said_to_be_why_nothing_is_known(go: Toolchain) -> None:
     with running(scenario_program("shared", go)) as program:
         wait_until_still(program.pid)
-        found = answer_of(heldby.open(program.pid))
+        found = answer_of(heldby.open(program.pid).heap)
 
     assert found.profile is not None
     assert (found.profile.state, found.profile.rate_bytes) == ("dropped", 0)

@@ -192,7 +192,7 @@ def test_the_doctor_says_why_another_program_cannot_be_captured() -> None:
 
 
 def test_python_opens_what_the_command_opens(capture: Path, document: dict[str, Any]) -> None:
-    heap = heldby.open(capture)
+    heap = heldby.open(capture).heap
 
     assert heap.object_count == document["heap"]["objects"]
 

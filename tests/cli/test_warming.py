@@ -23,7 +23,7 @@ import heldby
 from heldby.analysis import answer_of
 from heldby.jit import watch_compilation
 with watch_compilation(print):
-    answer_of(heldby.open(int(sys.argv[1])))
+    answer_of(heldby.open(int(sys.argv[1])).heap)
 """
 
 

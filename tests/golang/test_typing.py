@@ -114,7 +114,7 @@ class Typed:
 @functools.cache
 def read(go: Toolchain, mode: Mode) -> Typed:
     with running(build(PROGRAM, go, mode)) as program:
-        heap = heldby.open(program.pid)
+        heap = heldby.open(program.pid).heap
     types = heap.naming.types
     packed = types.packed[heap.live]
     names = {p: describe(types.layouts.types, p) for p in np.unique(packed).tolist()}

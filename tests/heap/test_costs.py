@@ -29,7 +29,7 @@ PROGRAM = Path(__file__).parent / "programs" / "costs"
 def captured(go: Toolchain, mode: Mode = Mode.DEFAULT) -> Heap:
     with running(build(PROGRAM, go, mode)) as program:
         wait_until_still(program.pid)
-        return heldby.open(program.pid)
+        return heldby.open(program.pid).heap
 
 
 @functools.cache

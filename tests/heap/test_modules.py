@@ -43,7 +43,7 @@ def read(program: Path, library: Path, capture: Path) -> tuple[Heap, int]:
         capture_process(process.pid, capture)
         objects = process.ready["memstats"]["HeapObjects"]
     library.rename(library.with_suffix(".gone"))  # the capture has what it needs
-    return heldby.open(capture), objects
+    return heldby.open(capture).heap, objects
 
 
 def retained_by_root(heap: Heap) -> Counter[str]:

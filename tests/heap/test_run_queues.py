@@ -21,7 +21,7 @@ PROGRAM = Path(__file__).parent / "programs" / "queues"
 def test_what_waits_for_a_blocked_finalizer_is_live(mode: Mode, go: Toolchain) -> None:
     with running(build(PROGRAM, go, mode)) as program:
         wait_until_still(program.pid)
-        heap = heldby.open(program.pid)
+        heap = heldby.open(program.pid).heap
     marked = heap.objects.marked.astype(bool)
 
     lost = np.flatnonzero(marked & ~heap.live)

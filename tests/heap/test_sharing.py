@@ -21,7 +21,7 @@ pytestmark = pytest.mark.ptrace
 def shared_tree(go: Toolchain) -> HolderTree:
     with running(scenario_program("shared", go)) as program:
         wait_until_still(program.pid)
-        return build_holder_tree(heldby.open(program.pid))
+        return build_holder_tree(heldby.open(program.pid).heap)
 
 
 def tops_of_type(tree: HolderTree, name: str) -> list[int]:

@@ -20,7 +20,7 @@ PROGRAM = Path(__file__).parent / "programs" / "static"
 def test_static_value_is_named_by_the_variable_that_points_to_it(go: Toolchain) -> None:
     with running(build(PROGRAM, go)) as program:
         wait_until_still(program.pid)
-        answer = answer_of(heldby.open(program.pid))
+        answer = answer_of(heldby.open(program.pid).heap)
 
     held = {holder.path: holder for holder in answer.holders}
     # 100 slices of 1,000 bytes in slots of 1,024, and 50 arrays of 512 bytes.
@@ -31,7 +31,7 @@ def test_static_value_is_named_by_the_variable_that_points_to_it(go: Toolchain) 
 def test_static_value_of_a_stripped_program_is_known_by_the_users_of_its_variable(go: Toolchain) -> None:
     with running(build(PROGRAM, go, Mode.STRIPPED)) as program:
         wait_until_still(program.pid)
-        answer = answer_of(heldby.open(program.pid))
+        answer = answer_of(heldby.open(program.pid).heap)
 
     largest = answer.holders[0]
     assert largest.retained_bytes == 100 * 1024

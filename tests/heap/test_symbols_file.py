@@ -96,9 +96,9 @@ def test_a_kept_analysis_without_names_is_not_taken_for_one_with_names(go: Toolc
     with running(scenario_program("maps", go, Mode.STRIPPED)) as program:
         capture_process(program.pid, capture)
 
-    nameless = heldby.open(capture)
-    named = heldby.open(capture, symbols=scenario_program("maps", go))
-    again = heldby.open(capture, symbols=scenario_program("maps", go))
+    nameless = heldby.open(capture).heap
+    named = heldby.open(capture, symbols=scenario_program("maps", go)).heap
+    again = heldby.open(capture, symbols=scenario_program("maps", go)).heap
 
     assert not any(place.root == "main.tables" for place in places(nameless))
     assert sum(place.root == "main.tables" for place in places(named)) >= 1

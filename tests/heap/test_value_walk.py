@@ -47,7 +47,7 @@ def _swiss_maps(go: Toolchain) -> None:
 def captured(go: Toolchain, mode: Mode) -> tuple[Heap, dict[str, Any]]:
     with running(build(PROGRAM, go, mode)) as program:
         wait_until_still(program.pid)
-        return heldby.open(program.pid), dict(program.ready)
+        return heldby.open(program.pid).heap, dict(program.ready)
 
 
 def measured(heap: Heap, addr: int, count: int) -> Measured:

@@ -54,7 +54,7 @@ def read(name: str, toolchain: Toolchain, mode: Mode) -> Reading:
     with running(scenario_program(name, toolchain, mode)) as program:
         if name not in RESTLESS:
             wait_until_still(program.pid)
-        heap = heldby.open(program.pid)
+        heap = heldby.open(program.pid).heap
         ready = program.ready
     marked = heap.objects.marked.astype(bool)
 

@@ -21,7 +21,7 @@ def test_broker_reports_what_was_put_into_it() -> None:
 @pytest.mark.ptrace
 def test_subscription_list_and_message_store_hold_most() -> None:
     with loaded_broker(messages=100_000, subscriptions=100_000) as broker:
-        heap = heldby.open(broker.pid)
+        heap = heldby.open(broker.pid).heap
 
     answer = answer_of(heap)
     holders = answer.holders

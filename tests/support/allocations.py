@@ -35,4 +35,4 @@ def sites_heap(go: Toolchain, rate: int, mode: Mode = Mode.DEFAULT) -> Heap:
     """Return the heap of the program, sampled once in `rate` bytes."""
     with running(sites_program(go, mode), [str(rate)]) as program:
         wait_until_still(program.pid)
-        return heldby.open(program.pid)
+        return heldby.open(program.pid).heap

@@ -258,7 +258,7 @@ class Damage:
 def ask(path: Path) -> str:
     """Put every question to a file that the commands put; return ``answer`` or the name of our error."""
     try:
-        heap = heldby.open(path, cache=False)
+        heap = heldby.open(path, cache=False).heap
         answer = answer_of(heap)
         json.loads(to_json(answer, limit=None))
         print_first_screen(output_console(io.StringIO()), answer, limit=None, all_caveats=True)
