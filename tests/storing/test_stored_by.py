@@ -24,7 +24,9 @@ CERTAINTY = {
     "main.byNumber": "certain",
     "main.lines": "certain",
     "main.events": "certain",
-    "main.linked": "certain",
+    "main.linked": "likely",
+    "main.pair.left": "likely",
+    "main.pair.right": "likely",
     "main.synced": "certain",
 }
 STATEMENTS = {
@@ -38,7 +40,10 @@ STATEMENTS = {
     "main.events": "events <- text(i)",
     "main.linked": "linked.PushBack(text(i))",
     "main.synced": "synced.Store(i, text(i))",
+    "main.pair.left": "t.left[key] = &row{text(i)}",
+    "main.pair.right": "t.right[key] = &row{text(i)}",
 }
+FILLED = "t.rows[i] = &row{text(i)}"
 
 
 def holders(captured: Captured, name: str) -> list[Holder]:
@@ -75,7 +80,7 @@ def test_a_captured_variable_has_two_that_fit_and_says_so(
 def test_a_stripped_program_tells_the_same_and_never_another_line(
     stripped: Captured, expected: dict[str, int]
 ) -> None:
-    """Without symbols two are unknown: a field of a struct that lies in no heap object has no type any more."""
+    """Without symbols a struct that lies in no heap object has no type any more, so its fields are not told apart."""
     found = {
         each.line: each.certainty
         for holder in stripped.answer.holders
@@ -83,12 +88,22 @@ def test_a_stripped_program_tells_the_same_and_never_another_line(
         if each.certainty != "possible"
     }
 
-    unknown = {expected["main.appended.Seen"], expected["main.queued.jobs"], expected["main.remember"]}
+    untold = ("appended.Seen", "queued.jobs", "remember", "pair.left", "pair.right")
+    unknown = {expected[f"main.{name}"] for name in untold}
     assert set(found) == set(expected.values()) - unknown
     assert found[expected["main.structs.entries"]] == "likely"
-    assert {
-        found[expected[name]] for name in ("main.byNumber", "main.lines", "main.linked", "main.synced")
-    } == {"certain"}
+    assert {found[expected[name]] for name in ("main.byNumber", "main.lines", "main.synced")} == {"certain"}
+
+
+def test_an_append_elsewhere_is_not_blamed_for_a_slice_that_was_made_and_filled(
+    with_debug_information: Captured, stripped: Captured
+) -> None:
+    for holder in holders(with_debug_information, "main.filled.rows"):
+        assert holder.kept_in[0].type == "[]*main.row"
+        assert holder.stored_by == ()
+    for captured in (with_debug_information, stripped):
+        named = {each.func for holder in captured.answer.holders for each in holder.stored_by}
+        assert "main.longest" not in named
 
 
 def test_a_function_is_named_even_where_it_is_inlined(with_debug_information: Captured) -> None:
@@ -121,7 +136,7 @@ def test_a_text_that_stores_nothing_of_that_name_is_not_shown(
     answer = with_source(with_debug_information.answer, SourceLines(tmp_path))
 
     texts = {each.statement for holder in answer.holders for each in holder.stored_by}
-    assert texts <= {None, *STATEMENTS.values()}
+    assert texts <= {None, *STATEMENTS.values(), FILLED}
     shown = next(each for each in answer.holders if each.path == "main.structs.entries").stored_by[0]
     assert (shown.statement, shown.func) == (None, "main.(*registry).add")
 
@@ -185,6 +200,8 @@ def test_what_only_the_source_names_is_likely_if_it_is_alone(
         assert [(each.line, each.certainty, each.statement) for each in stored] == [
             (expected[name], "likely", STATEMENTS[name])
         ]
+    filled = next(each for each in told.holders if each.path.startswith("main.filled")).stored_by
+    assert [(each.statement, each.certainty) for each in filled] == [(FILLED, "likely")]
     local = next(each for each in told.holders if each.path.startswith("main.remember")).stored_by
     assert [(each.line, each.certainty) for each in local] == [(expected["main.remember"], "possible")]
 

@@ -86,7 +86,8 @@ def _title(profile: Profile, name: str, kind: str, unit: str, total: int) -> str
         amount = format_seconds(total / 1e9)
     else:
         amount = format_count(total) if unit == "count" else f"{format_count(total)} {unit}"
-    parts = [name, f"{kind} {amount} in {format_count(len(profile))} stacks"]
+    stacks = "1 stack" if len(profile) == 1 else f"{format_count(len(profile))} stacks"
+    parts = [name, f"{kind} {amount} in {stacks}"]
     if profile.is_base is not None:
         parts.insert(1, "minus its base")
     if 0 < profile.time_nanos < 1 << 62:

@@ -30,7 +30,10 @@ _MOST_HOLDERS: Final = 20
 _MOST_PLACES: Final = 8
 _MOST_CALLERS: Final = 200
 _MOST_DEPTH: Final = 4
-_BY_TYPE, _BY_FIELD, _BY_VARIABLE = 1, 2, 3
+_NOT_THIS, _BY_TYPE, _BY_FIELD, _BY_VARIABLE = 0, 1, 2, 3
+# The entries of a map come from where such maps are stored into. But an append to such a slice says nothing of a
+# slice that may have been made and filled, and the type of a channel is not in the code that sends.
+_TOLD_BY_TYPE: Final[tuple[Container, ...]] = ("map", "list", "sync map")
 _CALLS: Final[dict[Container, re.Pattern[bytes]]] = {
     "list": re.compile(
         rb"\x00container/list\.\(\*List\)\.(?:PushBack|PushFront|InsertBefore|InsertAfter)(?=\x00)"
@@ -71,12 +74,19 @@ class Storing:
             for call, fit in self._calls(place)
             if (position := self._user_position(call)) is not None
         ]
-        found = [each for each in found if _may_reach(each.place, place)]
-        best = max((each.fit for each in found), default=0)
+        found = [each for each in found if each.fit and _may_reach(each.place, place)]
+        best = max((each.fit for each in found), default=_BY_TYPE)
+        if best == _BY_TYPE and place.container not in _TOLD_BY_TYPE:
+            return ()
+        lines = {(each.place.file, each.place.line): each.place for each in found}
         statements = {(each.place.file, each.place.line): each.place for each in found if each.fit == best}
+        # What is stored into may have been read earlier than was looked: then nothing but the type is known.
+        alone = len(lines) == 1 or (place.container == "slice" and len(statements) == 1)
+        if best == _BY_FIELD and not alone and len(lines) <= _MOST_STATEMENTS:
+            statements = lines
         if not 0 < len(statements) <= _MOST_STATEMENTS:
             return ()
-        certainty, evidence = _evidence(place, best, len(statements))
+        certainty, evidence = _evidence(place, best, len(statements), alone=alone)
         return tuple(
             StoredBy(
                 place=place.path,
@@ -90,30 +100,27 @@ class Storing:
         )
 
     def _calls(self, place: StorePlace) -> Iterable[tuple[int, int]]:
+        """Yield calls that may store into `place`, with how closely they fit."""
         code = self._code
         if place.container == "slice":
-            for call in code.appends(place.type):
-                yield call, _fit_of_slice(code.grown_at(call), place)
-            for call in code.appends(0):
-                if self._is_method_of(call, place.owner):
-                    yield call, min(_fit_of_slice(code.grown_at(call), place), _BY_FIELD)
-        elif place.container == "map":
-            for call in code.map_stores(place.type):
-                yield call, _fit_of_word(code.read_before(call), place)
-            for call in code.map_stores(0):
-                if self._is_method_of(call, place.owner):
-                    yield call, min(_fit_of_word(code.read_before(call), place), _BY_FIELD)
-        elif place.container == "channel":
-            for call in code.sends:
-                fit = _fit_of_word(code.read_before(call), place)
+            generic = (call for call in code.appends(0) if self._is_method_of(call, place.owner))
+            for call in (*code.appends(place.type), *generic):
+                fit = _fit_of_slice(code.grown_at(call), place)
                 if fit > _BY_TYPE:
                     yield call, fit
+        elif place.container == "map":
+            generic = (call for call in code.map_stores(0) if self._is_method_of(call, place.owner))
+            for call in (*code.map_stores(place.type), *generic):
+                yield call, _fit_of_word(code.argument(call, 1), place)
+        elif place.container == "channel":
+            for call in code.sends:
+                yield call, _fit_of_word(code.argument(call, 0), place)
         else:
-            calls = set(code.calls_of(self._functions.matching(_CALLS[place.container])))
-            if place.container == "list":  # mostly inlined down to the allocation of an element
-                calls.update(code.allocations(self._types.named("list.Element")))
-            for call in calls:
-                yield call, _fit_of_word(code.read_before(call), place)
+            for call in code.calls_of(self._functions.matching(_CALLS[place.container])):
+                yield call, _fit_of_word(code.argument(call, 0), place)
+        if place.container == "list":  # mostly inlined down to the allocation of an element
+            for call in code.allocations(self._types.named("list.Element")):
+                yield call, min(_fit_of_word(code.read_before(call), place), _BY_FIELD)
 
     def _is_method_of(self, call: int, owner: str) -> bool:
         """Tell whether code of a generic type's method makes the call: only those of `owner` can reach it."""
@@ -197,17 +204,19 @@ def _fit_of_slice(written: Operands, place: StorePlace) -> int:
 
 
 def _fit_of_word(read: Operands, place: StorePlace) -> int:
-    """How closely the words read before a call fit the pointer to a map, channel or list, or its beginning."""
-    if place.address is not None and any(
-        place.address - 64 <= address <= place.address
-        if place.container in ("list", "sync map")
-        else address == place.address
-        for address in read.addresses
-    ):
-        return _BY_VARIABLE
+    """How closely an argument fits the pointer to a map, channel or list, or the beginning of a list or sync.Map."""
+    inside = place.container in ("list", "sync map")
+    for address in read.addresses:
+        if place.address is not None and (
+            place.address - 64 <= address <= place.address if inside else address == place.address
+        ):
+            return _BY_VARIABLE
     if place.owner and place.offset is not None and place.offset in read.offsets:
         return _BY_FIELD
-    return _BY_TYPE
+    if inside or not place.owner or place.offset is None:
+        return _BY_TYPE
+    # It comes from another variable or field.
+    return _NOT_THIS if read.addresses or read.offsets else _BY_TYPE
 
 
 def _may_reach(position: Position, place: StorePlace) -> bool:
@@ -222,7 +231,7 @@ def _is_standard(function: str) -> bool:
     return _STANDARD.fullmatch(package_of(function)) is not None
 
 
-def _evidence(place: StorePlace, fit: int, count: int) -> tuple[str, str]:
+def _evidence(place: StorePlace, fit: int, count: int, *, alone: bool) -> tuple[str, str]:
     only = "the only statement found that" if count == 1 else f"one of {count} statements that"
     what = {
         "slice": f"appends to a {place.type_name}",
@@ -233,11 +242,12 @@ def _evidence(place: StorePlace, fit: int, count: int) -> tuple[str, str]:
     }[place.container]
     if fit == _BY_VARIABLE:
         return "certain", f"it {what} in this very variable"
+    certainty = "likely" if alone else "possible"
     if fit == _BY_FIELD:
         where = (
             f"at offset {place.offset}, where {place.owner} has {place.field}"
             if place.owner
             else "like this one"
         )
-        return "likely" if count == 1 else "possible", f"{only} {what} {where}"
-    return "likely" if count == 1 else "possible", f"{only} {what}"
+        return certainty, f"{only} {what} {where}"
+    return certainty, f"{only} {what}"

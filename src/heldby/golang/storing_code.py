@@ -36,7 +36,7 @@ _GROW: Final = re.compile(rb"\x00runtime\.growslice\w*(?=\x00)")
 _STORES: Final = re.compile(rb"\x00runtime\.(?:map|growslice)\w*(?=\x00)")
 _SEND: Final = re.compile(rb"\x00runtime\.(?:chansend1|selectnbsend)(?=\x00)")
 _STORE, _LOAD, _ADDRESS = 0x89, 0x8B, 0x8D
-_CX: Final = 1
+_AX, _CX, _BX = 0, 1, 3
 _FIXED, _OFFSET = "fixed", "offset"
 
 
@@ -79,6 +79,7 @@ class StoringCode:
             types.numbers_at(facts.evidence.subjects[rows]) if readable else np.zeros(0, np.uint32)
         )
         self._callees = self._targets(self._calls)
+        self._known_entries: dict[re.Pattern[bytes], U64] = {}
 
     def map_stores(self, map_type: int) -> list[int]:
         """Return the calls that store into maps of this type; of unknown types for 0."""
@@ -130,18 +131,37 @@ class StoringCode:
         return _operands(grown)
 
     def read_before(self, call: int) -> Operands:
-        """Return what is loaded, or whose address is taken, before a call."""
-        index = self.functions.index(call)
-        first = self.functions.entry(index) if index >= 0 else call
-        found = self._operands(max(call - _BEFORE, first), call, {_LOAD, _ADDRESS})
+        """Return what is loaded, or whose address is taken, in the stretch before a call."""
+        found = self._operands(max(call - _BEFORE, self._entry(call)), call, {_LOAD, _ADDRESS})
         return _operands({(kind, value) for kind, value, _ in found})
+
+    def argument(self, call: int, number: int) -> Operands:
+        """Return what may be argument `number` (0 or 1) of a call: what was last read into its register.
+
+        Arguments are loaded behind the call before this one, since no register outlives a call.
+        """
+        first = max(call - _BEFORE, self._entry(call))
+        before = np.arange(first, call, dtype=np.uint64)
+        calls = before[np.isin(self._targets(before), self.functions.arrays.entry)]
+        start = int(calls[-1]) + _CALL_BYTES if calls.size else first
+        last: set[tuple[str, int]] = set()
+        for kind, value, register in self._operands(start, call, {_LOAD, _ADDRESS}):
+            if register == (_AX, _BX)[number]:
+                last = {(kind, value)}
+        return _operands(last)
 
     def _typed(self, pattern: re.Pattern[bytes], number: int) -> list[int]:
         found = (self._subjects == number) & np.isin(self._callees, self._entries(pattern))
         return [int(pc) for pc in self._calls[found]]
 
     def _entries(self, pattern: re.Pattern[bytes]) -> U64:
-        return self.functions.arrays.entry[self.functions.matching(pattern)]
+        if pattern not in self._known_entries:
+            self._known_entries[pattern] = self.functions.arrays.entry[self.functions.matching(pattern)]
+        return self._known_entries[pattern]
+
+    def _entry(self, call: int) -> int:
+        index = self.functions.index(call)
+        return self.functions.entry(index) if index >= 0 else call
 
     def _limit(self, call: int) -> int:
         index = self.functions.index(call)

@@ -88,7 +88,43 @@ func (q *queue) send(i int) {
 	q.jobs <- &item{i, text(i)} // STORES main.queued.jobs
 }
 
+type row struct{ text string }
+
+// twins are two maps of one type: each has a statement of its own.
+type twins struct{ left, right map[string]*row }
+
+func (t *twins) addLeft(i int) {
+	key := text(i)[180:]
+	t.left[key] = &row{text(i)} // STORES main.pair.left
+}
+
+func (t *twins) addRight(i int) {
+	key := text(i)[180:]
+	t.right[key] = &row{text(i)} // STORES main.pair.right
+}
+
+// table is made and filled; nobody appends to it, though others append to slices of its type.
+type table struct{ rows []*row }
+
+func (t *table) fill() {
+	t.rows = make([]*row, amount)
+	for i := range t.rows {
+		t.rows[i] = &row{text(i)}
+	}
+}
+
+func longest(rows []*row) (found []*row) {
+	for _, each := range rows {
+		if len(each.text) > 1000 {
+			found = append(found, each)
+		}
+	}
+	return found
+}
+
 var (
+	pair     = &twins{map[string]*row{}, map[string]*row{}}
+	filled   = &table{}
 	structs  = registry{entries: map[int]entry{}}
 	appended = &history{}
 	others   = &other{}
@@ -116,9 +152,15 @@ func work() {
 		linked.PushBack(text(i))       // STORES main.linked
 		synced.Store(i, text(i))       // STORES main.synced
 		remember(i)
+		pair.addLeft(i)
+		pair.addRight(i)
 	}
 	others.add("one")
 	fill(&helped, amount)
+	filled.fill()
+	if len(longest(filled.rows)) > 0 {
+		panic("no text is that long")
+	}
 }
 
 // remembering returns a closure that keeps what it is told.
