@@ -107,6 +107,16 @@ def _demonstrate(folder: Path, started: contextlib.ExitStack) -> None:
     _check_heldby(answer, kept)
 
 
+def _allocated(answer: dict[str, Any], holder: int) -> dict[str, float]:
+    """Return the share of each allocating function in a holder's bytes."""
+    held = [row for row in answer["held"] if row["holder"] == holder]
+    found: dict[str, float] = {}
+    for row in held:
+        name = answer["sites"][row["site"]]["stack"][0]["func"]
+        found[name] = found.get(name, 0) + row["bytes"] / sum(each["bytes"] for each in held)
+    return found
+
+
 def _check_pprof(top: str, share: float) -> None:
     if share < 80:
         raise DemoFailed(
@@ -137,6 +147,15 @@ def _check_heldby(answer: dict[str, Any], kept: dict[str, int]) -> None:
             f"heldby says {first['path']} retains {first['retained_bytes']:,} bytes;"
             f" by the service's own count it keeps {expected:,}"
         )
+    sites = _allocated(answer, 0)
+    json_share = sum(share for name, share in sites.items() if name.startswith("encoding/json"))
+    expected_share = string_bytes / expected
+    if not 0.8 * expected_share < json_share < 1.2 * expected_share or not any(
+        name.startswith("main.(*Baseline).Add") for name in sites
+    ):
+        raise DemoFailed(
+            f"heldby says that it was allocated by {sites}; strings are {expected_share:.1%} of it"
+        )
     stored = first["stored_by"][0] if first["stored_by"] else {}
     statements = (HERE / "baseline.go").read_text().splitlines()
     line = next(number for number, text in enumerate(statements, 1) if STATEMENT in text)
@@ -144,6 +163,7 @@ def _check_heldby(answer: dict[str, Any], kept: dict[str, int]) -> None:
         raise DemoFailed(f"heldby says it is stored by {stored}; we expected line {line}: {STATEMENT}")
     print(f"  heldby: {share:.1%} of the live bytes are held by {first['path']}")
     print(f"          stored by baseline.go:{line}: {STATEMENT}")
+    print(f"          of it encoding/json allocated {json_share:.1%}; the strings are {expected_share:.1%}")
     print(
         f"          {first['retained_bytes']:,} bytes; the service itself counts {expected:,}"
         f" ({difference:.3%} apart)"
