@@ -131,9 +131,9 @@ class Session:
         return self._table("dominators")
 
     def __repr__(self) -> str:
-        from heldby.analysis.answering import process_facts
+        from heldby.analysis.process_facts import process_facts
 
-        facts = process_facts(self.heap)
+        facts = process_facts(self.heap.process.core, self.heap.process)
         return f"<heldby.Session of {facts.name} ({facts.go_version}): {self.heap.object_count:,} objects>"
 
     def _repr_html_(self) -> str:

@@ -53,3 +53,8 @@ def parse_bytes(text: str) -> int | None:
         return None
     power = "KMGTP".index(match[2].upper()) + 1 if match[2] else 0
     return int(float(match[1]) * 1024**power) if "." in match[1] else int(match[1]) * 1024**power
+
+
+def format_size_class(size: int) -> str:
+    """Return the size of a slot exactly, as Go's size classes are known: ``48 B``, ``1,152 B``, ``32 KiB``."""
+    return f"{size // 1024} KiB" if size >= 4096 and size % 1024 == 0 else f"{size:,} B"

@@ -64,6 +64,7 @@ def test_every_option_is_on_the_page() -> None:
     "record",
     [
         *(answer.CaptureFacts, answer.ProcessFacts, answer.HeapTotals, answer.RssAccount, answer.RssRow),
+        *(answer.RssPart, answer.CollectorFacts, answer.Setting),
         *(answer.Holder, answer.Site, answer.Frame, answer.Held, answer.Finding, answer.Answer),
         answer.ProfileFacts,
         *(answer.Cost, answer.TextAlternative),

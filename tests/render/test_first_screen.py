@@ -11,9 +11,19 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from heldby.analysis.answer import Answer, CaptureFacts, Finding, HeapTotals, Holder, ProcessFacts, RssAccount
+from heldby.analysis.answer import (
+    Answer,
+    CaptureFacts,
+    Finding,
+    HeapTotals,
+    Holder,
+    ProcessFacts,
+    RssAccount,
+    RssPart,
+    RssRow,
+)
 from heldby.render.first_screen import first_screen, headline, print_first_screen
-from heldby.render.waterfall import account_rows, bar, percent
+from heldby.render.waterfall import account_rows, bar, largest_rows, percent, waterfall_lines
 from tests.support.answers import MIB, story
 
 SCREENS = Path(__file__).parent / "screens"
@@ -68,17 +78,21 @@ def test_no_line_is_wider_than_the_terminal(name: str, width: int) -> None:
     assert max(cell_len(line) for line in lines) <= width
 
 
-def test_the_first_line_alone_is_the_answer() -> None:
-    first = first_screen(story()).plain.split("\n")[0]
+def test_the_first_lines_are_the_answer() -> None:
+    lines = first_screen(story()).plain.split("\n")
 
-    assert first == "87% of the live heap (908 MiB) is held by main.manager.paths[*].Seen[*]"
+    assert lines[:3] == [
+        "2.31 GiB: 1.02 GiB live; 625 MiB is garbage that the next collection frees;",
+        "nothing leaks outside the heap.",
+        "87% of the live heap (908 MiB) is held by main.manager.paths[*].Seen[*]",
+    ]
 
 
 def test_a_flat_heap_is_not_blamed_on_its_largest_holder() -> None:
     small = replace(story().holders[1], share=0.04)
     answer = replace(story(), holders=(small,))
 
-    first = headline(answer, 200)[0].plain
+    first = headline(answer, 200)[-1].plain
 
     assert (
         first
@@ -92,26 +106,58 @@ def test_holders_that_are_not_listed_are_summed() -> None:
     assert "    9%   93.0 MiB 3 more holders (--limit 5)" in text.split("\n")
 
 
-def test_the_account_without_rss_rows_adds_up_to_rss() -> None:
-    answer = replace(story(), rss=RssAccount())
+def test_small_rows_are_summed_and_the_account_stays_whole() -> None:
+    rows = [RssRow(name=f"row {i}", bytes=i * MIB, group="heap") for i in range(30)]
+    account = RssAccount(total_bytes=436 * MIB, rows=tuple(rows), unexplained_bytes=MIB)
 
-    rows = account_rows(answer)
+    shown = largest_rows(account)
 
-    assert [(row.name, row.bytes) for row in rows] == [
-        ("live objects", 1044 * MIB),
-        ("garbage", 625 * MIB),
-        ("free inside spans", 184 * MIB),
-        ("the rest", 512 * MIB),
+    assert sum(row.bytes or 0 for row in shown) == 436 * MIB
+    assert [row.name for row in shown] == [
+        *(f"row {i}" for i in range(22, 30)),
+        "unexplained",
+        "21 smaller rows",
     ]
 
 
-def test_a_part_that_is_unknown_is_not_shown_as_zero() -> None:
-    heap = replace(story().heap, garbage_bytes=None)
-    answer = replace(story(), rss=RssAccount(), heap=heap)
+def test_rows_without_residency_show_their_address_space() -> None:
+    rows = (
+        RssRow(name="live objects", bytes=None, virtual_bytes=7 * MIB),
+        RssRow(name="garbage", bytes=None, virtual_bytes=0),
+        RssRow(name="GC bits", bytes=None),
+    )
 
-    names = [row.name for row in account_rows(answer)]
+    shown = account_rows(RssAccount(rows=rows))
 
-    assert names == ["live objects", "free inside spans"]  # and no rest: it would contain the garbage
+    assert [(row.name, row.bytes) for row in shown] == [("live objects", 7 * MIB)]
+
+
+def test_the_limit_of_the_cgroup_and_swap_are_shown_beside_rss() -> None:
+    beyond = (
+        RssRow(name="swap", bytes=64 * MIB, group="swap"),
+        RssRow(name="kernel memory of the cgroup", bytes=12 * MIB, group="cgroup"),
+    )
+    account = replace(story().rss, beyond=beyond, limit_bytes=4096 * MIB)
+
+    text = " ".join(line.plain.strip() for line in waterfall_lines(account, 80))
+
+    assert "limit of the cgroup 4.00 GiB, of which RSS takes 58%" in text
+    assert "swap 64.0 MiB, kernel memory of the cgroup 12.0 MiB" in text
+
+
+def test_every_row_with_its_parts_is_shown_on_demand() -> None:
+    row = RssRow(
+        name="free slots in spans",
+        bytes=9 * MIB,
+        parts=(RssPart(name="size class 48 B", bytes=8 * MIB, count=174763),),
+        remedy="taken by new objects",
+    )
+    account = RssAccount(total_bytes=9 * MIB, rows=(row,), unexplained_bytes=0)
+
+    lines = [line.plain.strip() for line in waterfall_lines(account, 80, details=True)]
+
+    assert "8.00 MiB  175 k  size class 48 B" in lines
+    assert "back: taken by new objects" in lines
 
 
 @pytest.mark.parametrize(

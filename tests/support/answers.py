@@ -64,6 +64,9 @@ def story() -> Answer:
                 RssRow(name="the rest", bytes=500 * MIB),
             ),
             unexplained_bytes=12 * MIB,
+            verdict="2.31 GiB: 1.02 GiB live; 625 MiB is garbage that the next collection frees; "
+            "nothing leaks outside the heap.",
+            cause="live",
         ),
         holders=(
             Holder(

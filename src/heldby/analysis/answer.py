@@ -78,21 +78,110 @@ class HeapTotals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RssPart:
+    """A share of a row: a size class, a type, a mapped file; `count` is of slots, objects or mappings."""
+
+    name: str
+    bytes: int
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RssRow:
-    """A share of the process's memory; `note` says in plain words what it is or what frees it."""
+    """A share of the process's memory.
+
+    Attributes:
+        bytes: resident; None when that is not known.
+        note: in plain words what it is or what frees it.
+        virtual_bytes: address space that it takes, resident or not.
+        swapped_bytes: what of it lies in swap, and so not in `bytes`.
+        group: ``heap``, ``stacks``, ``runtime``, ``program``, ``outside`` (C, files, other mappings).
+        source: where it was read.
+        remedy: whether and how it can be had back.
+        parts: what it consists of, largest first; they may be only the largest.
+    """
 
     name: str
     bytes: int | None
+    note: str | None = None
+    virtual_bytes: int | None = None
+    swapped_bytes: int | None = None
+    group: str | None = None
+    source: str | None = None
+    remedy: str | None = None
+    parts: tuple[RssPart, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectorFacts:
+    """How the collector is set and where it stands.
+
+    Attributes:
+        gogc: percent; None with `gogc_off` False means unknown.
+        memory_limit_bytes: GOMEMLIMIT, None for no limit.
+        goal_bytes: the heap size that the collector aims at.
+        marked_bytes: what the last collection reached.
+        heap_bytes: reached then or allocated since.
+        cpu_share: of the CPU time available to the program since its start, 0 to 1.
+        seconds_since_last: from the end of the last collection to the pause.
+    """
+
+    gogc: int | None = None
+    gogc_off: bool = False
+    memory_limit_bytes: int | None = None
+    goal_bytes: int | None = None
+    marked_bytes: int | None = None
+    heap_bytes: int | None = None
+    cycles: int | None = None
+    forced_cycles: int | None = None
+    cpu_share: float | None = None
+    seconds_since_last: float | None = None
+    pause_total_seconds: float | None = None
+    longest_recent_pause_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What another setting would give, by the pacer's own formula and today's live heap.
+
+    Attributes:
+        setting: ``GOGC=50``, ``GOMEMLIMIT=1843MiB``.
+        goal_bytes: the heap size it lets the collector aim at.
+        saving_bytes: how much lower the peak is than today's; negative when it is higher.
+        collections: how often it would collect, times today's rate; None when unknown.
+        note: the cost, or why it does not fit.
+    """
+
+    setting: str
+    goal_bytes: int
+    saving_bytes: int
+    collections: float | None = None
     note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RssAccount:
-    """The waterfall: the rows and `unexplained_bytes` add up to `total_bytes`."""
+    """The waterfall: the rows and `unexplained_bytes` add up to `total_bytes`.
+
+    Attributes:
+        verdict: one sentence: a leak or not, and what it is that takes the memory, with the number.
+        cause: the verdict in a word: ``live``, ``garbage``, ``headroom``, ``fragmentation``, ``not returned``,
+            ``given back``, ``finalizers``, ``stacks``, ``C``, ``threads``, ``files``, ``anonymous``,
+            ``runtime``, ``program``, ``unknown``.
+        beyond: what is charged or used beside RSS: swap, and what the cgroup counts more.
+        limit_bytes: of the cgroup, None for no limit.
+        settings: what other settings of the collector would give.
+    """
 
     total_bytes: int | None = None
     rows: tuple[RssRow, ...] = ()
     unexplained_bytes: int | None = None
+    verdict: str | None = None
+    cause: str | None = None
+    beyond: tuple[RssRow, ...] = ()
+    limit_bytes: int | None = None
+    collector: CollectorFacts | None = None
+    settings: tuple[Setting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

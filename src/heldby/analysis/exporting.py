@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from heldby.analysis.answering import capture_facts, process_facts
 from heldby.analysis.estimates import weights
 from heldby.analysis.holder_tree import HolderTree, build_holder_tree
 from heldby.analysis.holders import holder_rows
+from heldby.analysis.process_facts import capture_facts, process_facts
 from heldby.analysis.sites import profile_rate, sampled_objects, shown_stacks
 from heldby.errors import MissingData
 from heldby.graph.csr import NONE
@@ -26,7 +26,7 @@ def holder_profile_of(heap: Heap, *, progress: Progress = QUIET) -> bytes:
     with progress.phase("holders"):
         tree = build_holder_tree(heap)
         rows, _ = holder_rows(tree)
-    facts = process_facts(heap)
+    facts = process_facts(heap.process.core, heap.process)
     return holder_profile(
         _path_tree(tree),
         holders=[row.path for row in rows],
@@ -87,7 +87,7 @@ def joined_profile_of(heap: Heap, *, progress: Progress = QUIET) -> bytes:
         tuple(FrameName(frame.func, file=frame.file or "", line=frame.line or 0) for frame in stack)
         for stack in stacks
     ]
-    facts = process_facts(heap)
+    facts = process_facts(heap.process.core, heap.process)
     return joined_profile(
         _path_tree(tree),
         [
@@ -103,13 +103,16 @@ def joined_profile_of(heap: Heap, *, progress: Progress = QUIET) -> bytes:
 
 
 def _time_nanos(heap: Heap) -> int:
-    return int((capture_facts(heap).time or 0) * 1e9)
+    return int((capture_facts(heap.process.core).time or 0) * 1e9)
 
 
 def _mapped_code(heap: Heap) -> MappedCode:
     """Return where the program's code is mapped: as the core says, else as the program's headers do."""
     process, program = heap.process, heap.process.programs[0]
-    file, build_id = process_facts(heap).exe or "", program.executable.gnu_build_id or ""
+    file, build_id = (
+        process_facts(heap.process.core, heap.process).exe or "",
+        program.executable.gnu_build_id or "",
+    )
     text = process.runtime.modules[0].word("text")
     for mapped in process.core.mapped_files:
         if mapped.start <= text < mapped.end:

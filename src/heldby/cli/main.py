@@ -27,6 +27,7 @@ from heldby.cli.goroutines import goroutines
 from heldby.cli.group import DEFAULT_COMMAND, Group
 from heldby.cli.profile import profile
 from heldby.cli.reporting import report, say
+from heldby.cli.rss import rss
 from heldby.cli.run import Run
 from heldby.cli.sites import sites
 from heldby.cli.size_classes import size_classes
@@ -72,7 +73,20 @@ def cli() -> None:
     """
 
 
-for _command in (explain, top, goroutines, sites, cost, size_classes, sql, profile, capture, export, doctor):
+for _command in (
+    explain,
+    rss,
+    top,
+    goroutines,
+    sites,
+    cost,
+    size_classes,
+    sql,
+    profile,
+    capture,
+    export,
+    doctor,
+):
     cli.add_command(_command)
 
 

@@ -32,7 +32,7 @@ def find_goroutines(runtime: Runtime, objects: ObjectTable) -> NDArray[np.uint64
         except NotCaptured:
             pass
     best = np.zeros(0, np.uint64)
-    for pointer, count in _slices_in_bss(runtime):
+    for pointer, count in slices_in_bss(runtime):
         if count > best.size:
             found = _goroutines_at(runtime, objects, pointer, count)
             if found is not None:
@@ -40,7 +40,7 @@ def find_goroutines(runtime: Runtime, objects: ObjectTable) -> NDArray[np.uint64
     return best
 
 
-def _slices_in_bss(runtime: Runtime) -> list[tuple[int, int]]:
+def slices_in_bss(runtime: Runtime) -> list[tuple[int, int]]:
     """Return ``(pointer, length)`` of every slice header in the variables that the collector scans."""
     found: list[tuple[int, int]] = []
     for module in runtime.modules:

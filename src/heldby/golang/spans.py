@@ -52,6 +52,7 @@ class SpanTable:
             the first slot; 0 for spans without pointers and where the type of an object tells them.
         types_in_slots: whether the slots of `has_headers` exist in this release.
         manual_base, manual_pages: spans that the runtime manages by hand (stacks, collector's buffers).
+        manual_elemsize: bytes of each stack in such a span, 0 for the collector's buffers.
         dropped: spans whose fields contradict each other; they were left out.
         missing: spans whose mspan is not in the capture.
     """
@@ -75,6 +76,7 @@ class SpanTable:
     types_in_slots: bool
     manual_base: U64
     manual_pages: U64
+    manual_elemsize: U64
     dropped: int
     missing: int = 0
 
@@ -180,6 +182,7 @@ def _columns(
         types_in_slots=headers,
         manual_base=rows.column("startAddr")[manual],
         manual_pages=rows.column("npages")[manual],
+        manual_elemsize=rows.column("elemsize")[manual],
         dropped=int(bad.sum()),
         missing=int((~rows.present).sum()),
     )

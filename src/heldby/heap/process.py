@@ -26,8 +26,8 @@ _RUNTIME_SYMBOLS: Final = (
         "runtime.memstats",
         "runtime.allfin",
     ),
-    *("runtime.gcController", "runtime.gcCleanups", "runtime.mbuckets", "runtime.mProfCycle"),
-    "runtime.MemProfileRate",
+    *("runtime.buckhash", "runtime.gcController", "runtime.gcCleanups", "runtime.mbuckets"),
+    *("runtime.mProfCycle", "runtime.MemProfileRate"),
     *("runtime.disableMemoryProfiling", "runtime.work", "runtime.gcphase", "runtime.buildVersion"),
 )
 

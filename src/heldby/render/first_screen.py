@@ -13,10 +13,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from heldby.analysis.answer import EVERYTHING_ELSE, Answer, Holder
+from heldby.analysis.answer import EVERYTHING_ELSE, Answer, Holder, RssAccount
 from heldby.render.holder_lines import holder_lines
 from heldby.render.plain_text import print_text, printable, shorten
-from heldby.render.waterfall import account_rows, percent, shortened, waterfall_lines
+from heldby.render.waterfall import percent, shortened, waterfall_lines
 from heldby.units import format_bytes, format_seconds
 
 DEFAULT_LIMIT: Final = 8
@@ -47,12 +47,12 @@ def first_screen(
     """
     width = max(width, NARROWEST)
     lines = [*headline(answer, width), identity(answer, width), Text()]
-    lines += [*waterfall_lines(answer, width), Text()]
+    lines += [*waterfall_lines(answer.rss, width), Text()]
     lines += holder_lines(answer, width, limit)
     change = _change_lines(answer, width)
     if change:
         lines += [Text(), *change]
-    caveats = _caveat_lines(answer, width, show_all=all_caveats)
+    caveats = caveat_lines(answer, width, show_all=all_caveats)
     if caveats:
         lines += [Text(), *caveats]
     for line in lines:
@@ -61,17 +61,14 @@ def first_screen(
 
 
 def headline(answer: Answer, width: int) -> list[Text]:
-    """Return the one or two lines that say most of it."""
-    lines = [Text(sentence, style="bold") for sentence in _holder_sentence(answer, width)]
-    live, total = answer.heap.live_bytes, answer.rss.total_bytes or answer.process.rss_bytes
-    others = [row for row in account_rows(answer) if row.bytes is not None and row.bytes != live]
-    if live is not None and total and others and live < total / 2:
-        largest = max(others, key=lambda row: row.bytes or 0)
-        name = shorten(largest.name, 30)
-        share = percent((largest.bytes or 0) / total)
-        text = f"Live objects are only {percent(live / total)} of RSS; {name}: {share}."
-        lines.append(shortened(Text(text, style="bold"), width))
-    return lines
+    """Return the few lines that say most of it: where the memory went, and who holds what is live."""
+    verdict = verdict_lines(answer.rss, width)
+    return verdict + [Text(sentence, style="bold") for sentence in _holder_sentence(answer, width)]
+
+
+def verdict_lines(account: RssAccount, width: int) -> list[Text]:
+    """Return the verdict on the resident memory in lines of at most `width` cells; none without one."""
+    return [Text(line, style="bold") for line in textwrap.wrap(printable(account.verdict or ""), width)]
 
 
 def _holder_sentence(answer: Answer, width: int) -> list[str]:
@@ -148,7 +145,8 @@ def _is_advice(holder: Holder) -> bool:
     return holder.path != EVERYTHING_ELSE and (holder.share or 0) >= 0.25 and holder.root_kind in kinds
 
 
-def _caveat_lines(answer: Answer, width: int, *, show_all: bool) -> list[Text]:
+def caveat_lines(answer: Answer, width: int, *, show_all: bool) -> list[Text]:
+    """Return what a reader should know, the first few or all of it."""
     shown = answer.caveats if show_all else answer.caveats[:_CAVEATS_SHOWN]
     lines = [Text(f"note: {shorten(caveat, width - 6)}", style="yellow") for caveat in shown]
     hidden = len(answer.caveats) - len(shown)

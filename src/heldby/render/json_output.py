@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -16,10 +16,11 @@ from heldby.analysis.answer import SCHEMA, Answer
 from heldby.render.plain_text import well_formed
 
 
-def to_json(answer: Answer, *, limit: int | None = None) -> str:
+def to_json(answer: Answer, *, limit: int | None = None, parts: Collection[str] = ()) -> str:
     """Return `answer` as one JSON object with a line break at its end; O(rows).
 
-    With `limit`, only that many holders, and the `held` rows that speak of them, are written.
+    With `parts`, only these fields are written. With `limit`, only that many holders, and the `held` rows that
+    speak of them, are written.
     """
     if limit is not None:
         answer = replace(
@@ -28,6 +29,8 @@ def to_json(answer: Answer, *, limit: int | None = None) -> str:
             held=tuple(row for row in answer.held if row.holder < limit),
         )
     document = {"schema": SCHEMA, **_plain(answer)}
+    if parts:
+        document = {name: value for name, value in document.items() if name in ("schema", *parts)}
     return json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 

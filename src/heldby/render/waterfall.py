@@ -3,71 +3,117 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from typing import Final
 
 from rich.text import Text
 
-from heldby.analysis.answer import Answer, RssRow
+from heldby.analysis.answer import RssAccount, RssRow
 from heldby.render.plain_text import printable, shorten
-from heldby.units import format_bytes
+from heldby.units import format_bytes, format_count
 
 _NAME_WIDTH: Final = 24
 _BAR_WIDTH: Final = 12
 _FIXED_WIDTH: Final = 2 + _NAME_WIDTH + 1 + 9 + 2 + 4 + 2 + _BAR_WIDTH + 2
 _SHORTEST_NOTE: Final = 30
+_MOST_ROWS: Final = 8
+_WORTH_A_LINE: Final = 0.02
+_MOST_PARTS: Final = 6
 
 
-def account_rows(answer: Answer) -> tuple[RssRow, ...]:
-    """Return the rows of the account; without one, what the heap's totals say, with the rest of RSS."""
-    if answer.rss.rows:
-        rest = answer.rss.unexplained_bytes
-        more = (RssRow(name="unexplained", bytes=rest),) if rest else ()
-        return (*answer.rss.rows, *more)
-    heap = answer.heap
-    rows = [
-        RssRow(name="live objects", bytes=heap.live_bytes),
-        RssRow(
-            name="garbage",
-            bytes=heap.garbage_bytes,
-            note="no longer reachable; the next collections free it",
-        ),
-        RssRow(name="free inside spans", bytes=heap.free_slot_bytes, note="free slots between objects"),
-    ]
-    total = _total(answer)
-    known = [row.bytes for row in rows if row.bytes is not None]
-    if total is not None and len(known) == len(rows) and total >= sum(known):
-        rows.append(
-            RssRow(
-                name="the rest",
-                bytes=total - sum(known),
-                note="free pages, stacks, the runtime's own, C and files",
-            )
-        )
-    return tuple(row for row in rows if row.bytes is not None)
+def account_rows(account: RssAccount) -> tuple[RssRow, ...]:
+    """Return the rows that hold anything, what is unexplained among them.
+
+    Of a core that does not say what was resident, rows have the size of their address space instead.
+    """
+    rows = account.rows
+    if account.total_bytes is None:
+        rows = tuple(replace(row, bytes=row.virtual_bytes) for row in rows if row.virtual_bytes is not None)
+    rest = account.unexplained_bytes
+    more = (RssRow(name="unexplained", bytes=rest),) if rest else ()
+    return tuple(row for row in (*rows, *more) if row.bytes)
 
 
-def _total(answer: Answer) -> int | None:
-    if answer.rss.total_bytes is not None:
-        return answer.rss.total_bytes
-    return answer.process.rss_bytes
+def largest_rows(account: RssAccount) -> tuple[RssRow, ...]:
+    """Return the rows worth a line on the first screen, in the account's order, the others summed in one."""
+    rows = account_rows(account)
+    base = account.total_bytes or sum(row.bytes or 0 for row in rows)
+    ranked = sorted(rows, key=lambda row: -(row.bytes or 0))
+    names = {row.name for row in ranked[:_MOST_ROWS] if (row.bytes or 0) >= base * _WORTH_A_LINE}
+    names.add("unexplained")
+    shown = [row for row in rows if row.name in names]
+    others = [row for row in rows if row.name not in names]
+    if len(others) == 1:
+        return rows
+    if others:
+        rest = sum(row.bytes or 0 for row in others)
+        shown.append(RssRow(name=f"{len(others)} smaller rows", bytes=rest, note="heldby rss lists them"))
+    return tuple(shown)
 
 
-def waterfall_lines(answer: Answer, width: int) -> list[Text]:
-    """Return the section in lines of at most `width` cells."""
-    rows = account_rows(answer)
-    total = _total(answer)
+def waterfall_lines(
+    account: RssAccount, width: int, *, details: bool = False, detailed_from: float = 0.01
+) -> list[Text]:
+    """Return the section in lines of at most `width` cells.
+
+    With `details`, every row has a line, and those of at least the share `detailed_from` say what they consist
+    of, where that was read, and how it can be had back.
+    """
+    rows = account_rows(account) if details else largest_rows(account)
+    total = account.total_bytes
     heading = Text("WHERE IT WENT", style="bold")
     if total is not None:
         heading.append(f"  RSS {format_bytes(total)}", style="not bold")
     elif rows:
-        heading.append("  the heap only: what the process had resident is not in the core", style="not bold")
+        text = "  address space of the heap: what was resident is not in the core"
+        heading.append(text, style="not bold")
     else:
         heading.append("  unknown: the capture does not say", style="not bold")
     base = total if total is not None else sum(row.bytes or 0 for row in rows)
     lines = [heading]
     for row in rows:
         lines.extend(_row_lines(row, base, width))
+        if details and (row.bytes or 0) >= base * detailed_from:
+            lines.extend(_detail_lines(row, width))
+    if account.limit_bytes is not None or any(row.group == "swap" for row in account.beyond):
+        lines.extend(_beyond_lines(account, width))
     return [shortened(line, width) for line in lines]
+
+
+def _detail_lines(row: RssRow, width: int) -> list[Text]:
+    """Return the largest parts of a row, where it was read, and how it can be had back."""
+    lines = []
+    for part in row.parts[:_MOST_PARTS]:
+        count = f"  {format_count(part.count)}" if part.count is not None else ""
+        name = shorten(part.name, max(20, width - 20 - len(count)))
+        lines.append(Text(f"      {format_bytes(part.bytes):>9}{count}  {name}", style="dim"))
+    hidden = len(row.parts) - _MOST_PARTS
+    if hidden > 0:
+        lines.append(Text(f"      {hidden} more with --format json", style="dim"))
+    virtual = "" if row.virtual_bytes is None else f", {format_bytes(row.virtual_bytes)} of address space"
+    if row.swapped_bytes:
+        virtual += f", {format_bytes(row.swapped_bytes)} in swap"
+    texts = [
+        f"read from {row.source}{virtual}" if row.source else "",
+        f"back: {row.remedy}" if row.remedy else "",
+    ]
+    for text in filter(None, texts):
+        lines += [Text(f"      {piece}", style="dim") for piece in textwrap.wrap(text, width - 6)]
+    return lines
+
+
+def _beyond_lines(account: RssAccount, width: int) -> list[Text]:
+    """Return the lines on what is charged beside RSS, and the limit it all counts towards."""
+    parts = [f"{row.name} {format_bytes(row.bytes)}" for row in account.beyond if row.bytes]
+    text = "beside RSS: " + ", ".join(parts) if parts else ""
+    if account.limit_bytes is not None:
+        share = ""
+        if account.total_bytes is not None:
+            share = f", of which RSS takes {percent(account.total_bytes / account.limit_bytes)}"
+        text = f"limit of the cgroup {format_bytes(account.limit_bytes)}{share}" + (
+            f"; {text}" if text else ""
+        )
+    return [Text(f"  {piece}", style="dim") for piece in textwrap.wrap(printable(text), width - 2)]
 
 
 def shortened(line: Text, width: int) -> Text:

@@ -1,0 +1,109 @@
+"""``heldby rss``: where the memory of a process went, every byte of it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from heldby.cli import options
+from heldby.cli.group import Command
+from heldby.cli.run import Run, output_console, write_file
+from heldby.cli.tables import FORMATS, Output
+
+if TYPE_CHECKING:
+    from heldby.analysis.answer import Answer
+    from heldby.api import Method
+    from heldby.heap import Heap
+    from heldby.progress import Progress
+
+
+@click.command(
+    cls=Command,
+    short_help="Say where every byte of RSS went.",
+    examples=(
+        ("heldby rss 4242", "each row with what it consists of, the collector, and other settings"),
+        ("heldby rss core.4242 --format csv -o rss.csv", "the rows of a core or capture as a table"),
+    ),
+)
+@options.target
+@options.exe
+@options.method("auto", "fork", "stop")
+@options.cache
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="A screen for people, or exact numbers.",
+)
+@click.option("-o", "--output", type=options.FILE, metavar="FILE", help="Write to FILE instead of stdout.")
+@options.force
+@options.talk
+@click.pass_obj
+def rss(
+    run: Run,
+    target: str,
+    exe: Path | None,
+    method: Method,
+    cache: bool,
+    output_format: str,
+    output: Path | None,
+    force: bool,
+) -> None:
+    """Say where the resident memory of TARGET went: every byte has a row, and the rows add up.
+
+    TARGET is a PID, a core file, a file that heldby capture wrote, or the URL of a program that serves
+    net/http/pprof. What cannot be read makes the rows coarser, and a note says so.
+    """
+    place = Output(output_format, output, force, None)
+    place.check()
+    with run.working() as progress:
+        answer = _answer(run, target, exe, method, cache, progress)
+    _write(run, answer, place)
+
+
+def _answer(
+    run: Run, target: str, exe: Path | None, method: Method, cache: bool, progress: Progress
+) -> Answer:
+    from heldby.api import open_target, pid_of
+
+    core = open_target(target, method=method, progress=progress)
+    from heldby.analysis.rss.answering import rss_answer
+    from heldby.heap import load_heap
+    from heldby.heap.process import assemble_process
+
+    def read_heap() -> Heap:
+        if pid_of(target) is not None:
+            return load_heap(core, exe=exe, progress=progress)
+        return run.open_heap(target, exe=exe, symbols=None, method=method, cache=cache, progress=progress)
+
+    return rss_answer(core, read_heap, lambda: assemble_process(core, exe=exe), progress=progress)
+
+
+def _write(run: Run, answer: Answer, output: Output) -> None:
+    if output.format in ("csv", "parquet"):
+        from heldby.analysis.rss.table import rss_table
+
+        output.write(run, rss_table(answer))
+        return
+    if output.format == "json":
+        from heldby.render.json_output import to_json
+
+        text = to_json(answer, parts=("capture", "process", "rss", "caveats"))
+    else:
+        from heldby.render.rss_screen import print_rss_screen
+
+        if output.path is None:
+            print_rss_screen(output_console(), answer, all_caveats=run.verbose)
+            return
+        file = io.StringIO()
+        print_rss_screen(output_console(file), answer, all_caveats=run.verbose)
+        text = file.getvalue()
+    if output.path is None:
+        click.echo(text, nl=False)
+    else:
+        write_file(output.path, text.encode(), force=output.force)
