@@ -17,19 +17,21 @@ _MAX_WAIT_REASONS: Final = 256
 _MAX_REASON_BYTES: Final = 200
 
 ReadBytes = Callable[[int, int], bytes]
-"""From a static address and a size to bytes of the program's data."""
+"""From an address and a size to bytes of the program's data."""
 
 
-def dwarf_layout(dwarf: Dwarf, version: str, arch: str, read: ReadBytes) -> Layout:
+def dwarf_layout(dwarf: Dwarf, version: str, arch: str, read: ReadBytes, load_bias: int) -> Layout:
     """Return the layout that `dwarf` describes; what it does not describe is missing in it.
 
     Args:
         dwarf: of the program.
-        version: the release, ``1.28.1``.
+        version: as the runtime reports it, ``go1.28.1``.
         arch: ``amd64`` or ``arm64``.
-        read: reads initialised data at static addresses; raises LookupError or a HeldbyError where there is none.
+        read: reads the process's memory.
+        load_bias: run-time address minus static address of the program.
     """
-    return Layout(version, arch, structs(dwarf), constants(dwarf), wait_reasons(dwarf, read))
+    release = version.removeprefix("devel ").removeprefix("go")
+    return Layout(release, arch, structs(dwarf), constants(dwarf), wait_reasons(dwarf, read, load_bias))
 
 
 def structs(dwarf: Dwarf) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def constants(dwarf: Dwarf) -> dict[str, int]:
     }
 
 
-def wait_reasons(dwarf: Dwarf, read: ReadBytes) -> tuple[str, ...]:
+def wait_reasons(dwarf: Dwarf, read: ReadBytes, load_bias: int = 0) -> tuple[str, ...]:
     """Return why goroutines wait, by number; empty when the program does not say."""
     row = dwarf.find_global(WAIT_REASONS)
     if row is None:
@@ -67,7 +69,7 @@ def wait_reasons(dwarf: Dwarf, read: ReadBytes) -> tuple[str, ...]:
     count = max(0, int(dwarf.globals.sizes[row]) // 16)
     texts = []
     for number in range(min(count, _MAX_WAIT_REASONS)):
-        header = read(int(dwarf.globals.addresses[row]) + 16 * number, 16)
+        header = read(int(dwarf.globals.addresses[row]) + load_bias + 16 * number, 16)
         address, size = int.from_bytes(header[:8], "little"), int.from_bytes(header[8:], "little")
         texts.append(read(address, min(size, _MAX_REASON_BYTES)).decode("utf-8", "replace") if size else "")
     return tuple(texts)

@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
-from heldby.errors import Unsupported
+from heldby.errors import CheckFailed, Unsupported
 
 KNOWN_RELEASES: Final = ("1.27", "1.26", "1.25", "1.24", "1.23", "1.22", "1.21")
 
@@ -47,32 +47,51 @@ class Layout:
         return struct in self._structs and (field is None or field in self._structs[struct]["fields"])
 
     def size(self, struct: str) -> int:
-        """Return the bytes that `struct` takes. Raises KeyError when this release has no such structure."""
+        """Return the bytes that `struct` takes. Raises CheckFailed when this release has no such structure."""
+        if struct not in self._structs:
+            raise self._missing(struct)
         return int(self._structs[struct]["size"])
 
     def offset(self, struct: str, *path: str) -> int:
-        """Return the byte offset of a field; further names descend into the field's own structure."""
+        """Return the byte offset of a field; further names descend into the field's own structure.
+
+        Raises:
+            CheckFailed: this release has no such field; the check is called by its name.
+        """
         total = 0
         for name in path:
-            offset, type_name, _ = self._structs[struct]["fields"][name]
+            offset, type_name, _ = self._field(struct, name)
             total += int(offset)
             struct = type_name
         return total
 
     def type_of(self, struct: str, field: str) -> str:
         """Return the type of a field as DWARF names it."""
-        return str(self._structs[struct]["fields"][field][1])
+        return str(self._field(struct, field)[1])
 
     def field_size(self, struct: str, field: str) -> int:
-        """Return the bytes of a field. Raises KeyError when there is no such field."""
-        return int(self._structs[struct]["fields"][field][2])
+        """Return the bytes of a field. Raises CheckFailed when there is no such field."""
+        return int(self._field(struct, field)[2])
+
+    def _field(self, struct: str, field: str) -> Any:
+        if not self.has(struct, field):
+            raise self._missing(f"{struct}.{field}")
+        return self._structs[struct]["fields"][field]
+
+    def _missing(self, name: str) -> CheckFailed:
+        return CheckFailed(
+            name,
+            f"Go {self.release} on {self.arch} has no {name}",
+            cause="this release keeps it in another way, or the program's debug information leaves it out",
+            next_step="install a newer heldby; see docs/adding-a-release.md",
+        )
 
     def const(self, name: str, default: int | None = None) -> int:
         """Return a constant such as ``runtime._GCmark``; `default` where the release has none."""
         if name in self._consts:
             return int(self._consts[name])
         if default is None:
-            raise KeyError(name)
+            raise self._missing(name)
         return default
 
     def has_const(self, name: str) -> bool:
@@ -90,6 +109,12 @@ def is_known(version: str) -> bool:
     """Tell whether there is a built-in table for a version string as the runtime reports it."""
     parsed = parse_version(version)
     return parsed is not None and f"{parsed[0]}.{parsed[1]}" in KNOWN_RELEASES
+
+
+def is_newer(version: str) -> bool:
+    """Tell whether a version is of a release after the newest known one."""
+    parsed, newest = parse_version(version), parse_version(f"go{KNOWN_RELEASES[0]}")
+    return parsed is not None and newest is not None and parsed > newest
 
 
 @cache

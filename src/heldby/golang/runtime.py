@@ -8,14 +8,14 @@ module's variables and is known by a word that points back at itself: ``mheap_.p
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from heldby.errors import CheckFailed, NotCaptured, NotGoProcess, Unsupported
-from heldby.golang.layout import Layout, table_layout
+from heldby.golang.layout import Layout, is_newer, table_layout
 from heldby.golang.module import AddressRange, Module, ModuleHead, find_module_heads, read_modules
 from heldby.memory.image import Image
 from heldby.memory.paging_kernels import PageTable, build_page_table
@@ -58,6 +58,7 @@ def find_runtime(
     arch: str,
     version: str | None = None,
     symbols: Mapping[str, int] | None = None,
+    newer: Callable[[str], Layout] | None = None,
 ) -> Runtime:
     """Return the runtime of the process whose program is mapped at `ranges`.
 
@@ -67,6 +68,7 @@ def find_runtime(
         arch: ``amd64`` or ``arm64``.
         version: the release from the build information; searched for in memory when None.
         symbols: run-time addresses by name; a second witness only.
+        newer: gives the layout of a release after the newest known one.
 
     Raises:
         NotGoProcess: there is no Go function table.
@@ -84,7 +86,7 @@ def find_runtime(
     for head in heads:
         release = version or find_version(image, head)
         try:
-            layout = table_layout(release, arch)
+            layout = newer(release) if newer and is_newer(release) else table_layout(release, arch)
             return _runtime_of(image, head, layout, release, symbols or {})
         except (CheckFailed, Unsupported) as error:
             failures.append(error)

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from heldby.golang.functions import FunctionTable
 from heldby.golang.goroutine_list import find_goroutines
 from heldby.golang.goroutines import Goroutines, read_goroutines
+from heldby.golang.layout import is_newer
 from heldby.golang.object_types import type_objects
 from heldby.golang.objects import read_objects
 from heldby.golang.references import read_references
+from heldby.golang.release_checks import caveat, check_heap
 from heldby.golang.runtime import Runtime
 from heldby.golang.spans import read_spans
 from heldby.golang.specials import read_specials
@@ -82,6 +84,9 @@ def load_heap(
         add_special_roots(builder, runtime, objects, references, specials)
         goroutines = read_goroutines(runtime, find_goroutines(runtime, objects))
         stacks = read_stacks(runtime, functions, goroutines, core.threads)
+        if is_newer(runtime.version):
+            check_heap(runtime.layout, objects, references, stacks)
+            caveats.append(caveat(runtime.version))
         add_goroutine_roots(builder, objects, functions, goroutines, stacks, debug)
         roots = builder.build()
     with progress.phase("reading the memory profile"):

@@ -9,12 +9,17 @@ from typing import Final
 import numpy as np
 
 from heldby.binary.build_info import BuildInfo, read_build_info
+from heldby.binary.dwarf import read_dwarf
 from heldby.binary.executable import Executable
 from heldby.errors import NotGoProcess, Unsupported, WrongExecutable
+from heldby.golang.dwarf_layout import dwarf_layout
+from heldby.golang.layout import Layout
+from heldby.golang.release_checks import check_layout, without_debug_information
 from heldby.golang.runtime import Runtime, find_runtime
 from heldby.heap.programs import LoadedProgram, find_libraries, find_program, with_read_only_parts
 from heldby.heap.symbols_file import names_from
 from heldby.memory.core_file import CoreFile
+from heldby.memory.image import Image
 
 # Addresses that are wanted by name; everything else is found without symbols.
 _RUNTIME_SYMBOLS: Final = (
@@ -85,6 +90,7 @@ def assemble_process(core: CoreFile, *, exe: Path | None = None, symbols: Path |
             arch=core.machine,
             version=info.go_version if info else None,
             symbols=_symbols(programs),
+            newer=lambda version: _described_layout(program, image, version),
         )
     except NotGoProcess as error:
         if program.explicit and info is not None:
@@ -108,6 +114,21 @@ def assemble_process(core: CoreFile, *, exe: Path | None = None, symbols: Path |
         runtime=runtime,
         caveats=tuple(caveats),
     )
+
+
+def _described_layout(program: LoadedProgram, image: Image, version: str) -> Layout:
+    """Return the layout of a release that is not known, as the program's debug information describes it.
+
+    Raises:
+        Unsupported: it has none.
+        CheckFailed: what it says contradicts what heldby takes for granted.
+    """
+    dwarf = read_dwarf(program.executable)
+    if dwarf is None:
+        raise without_debug_information(version, program.executable.machine)
+    layout = dwarf_layout(dwarf, version, program.executable.machine, image.read, program.load_bias)
+    check_layout(layout)
+    return layout
 
 
 def _symbols(programs: list[LoadedProgram]) -> dict[str, int]:
