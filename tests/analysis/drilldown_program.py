@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import heldby
-from heldby.analysis.holder_tree import HolderTree, build_holder_tree
 from heldby.heap.heap import Heap
 from tests.support.build import Mode, scenario_program
 from tests.support.process import running, wait_until_still
@@ -17,15 +16,10 @@ from tests.support.toolchains import Toolchain
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """The heap, its merged paths, and the addresses that the program printed."""
+    """The heap, and the addresses that the program printed."""
 
     heap: Heap
-    holder_tree: HolderTree
     ready: Mapping[str, Any]
-
-    def tree(self) -> HolderTree:
-        """Return the merged paths, as commands hand them on."""
-        return self.holder_tree
 
 
 @functools.cache
@@ -33,4 +27,4 @@ def drilldown(go: Toolchain, mode: Mode = Mode.DEFAULT) -> Read:
     with running(scenario_program("drilldown", go, mode)) as program:
         wait_until_still(program.pid)
         heap = heldby.open(program.pid).heap
-    return Read(heap, build_holder_tree(heap), program.ready)
+    return Read(heap, program.ready)

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.golang.functions import short_name
-from heldby.graph.csr import NONE
-from heldby.graph.dominators import direct_edges, first_referrers, tops
+from heldby.graph.csr import NONE, Graph
+from heldby.graph.dominators import DominatorTree, direct_edges, first_referrers, tops
 from heldby.graph.merged import MergedTree, merged
 from heldby.graph.owners import owners
+from heldby.graph.ways import way_edges
 from heldby.heap.heap import Heap
 from heldby.heap.roots import RootKind
 
@@ -171,31 +172,40 @@ def build_holder_tree(heap: Heap) -> HolderTree:
 def _built(heap: Heap) -> HolderTree:
     tree = heap.tree
     via, edges = first_referrers(heap.graph, tree, direct_edges(heap.graph, tree))
-    keys = _field_keys(heap, via, edges)
+    keys = _field_keys(heap, tree, via, edges)
     at_root = np.flatnonzero(tree.idom == 0)[1:]
     _shared_keys(heap, tops(tree), at_root, keys)
-    _root_keys(heap, keys)
+    _root_keys(heap, tree, keys)
     paths = merged(tree, keys, heap.compact_sizes(), via=via, max_depth=64)
     return HolderTree(heap, paths)
 
 
-def _field_keys(heap: Heap, via: U32, edges: NDArray[np.int64]) -> U64:
+def merge_ways(heap: Heap, tree: DominatorTree, graph: Graph) -> HolderTree:
+    """Merge a tree of ways from the roots, a search's, by the same names; only its texts mean something.
+
+    `tree` is what `heldby.graph.ways.ways_to` returned for `graph`.
+    """
+    keys = _field_keys(heap, tree, np.full(tree.reached_count, NONE, np.uint32), way_edges(graph, tree))
+    _root_keys(heap, tree, keys)
+    return HolderTree(heap, merged(tree, keys, heap.compact_sizes(), max_depth=64))
+
+
+def _field_keys(heap: Heap, tree: DominatorTree, via: U32, edges: NDArray[np.int64]) -> U64:
     """Return the key of every number's step from its dominator or its referrer; 0 where it shows nothing.
 
     `edges` is overwritten.
     """
-    tree = heap.tree
     # A stretch at a time: what the steps are made of takes ten times the room of the steps. They take the
     # place of the edges, which are not needed any more.
     keys = edges.view(np.uint64)
     for low in range(0, tree.reached_count, _STRETCH):
         part = slice(low, min(low + _STRETCH, tree.reached_count))
-        keys[part] = _keys_of(heap, part, via[part], edges[part].copy())
+        keys[part] = _keys_of(heap, tree, part, via[part], edges[part].copy())
     return keys
 
 
-def _keys_of(heap: Heap, part: slice, via: U32, edges: NDArray[np.int64]) -> U64:
-    tree, naming = heap.tree, heap.naming
+def _keys_of(heap: Heap, tree: DominatorTree, part: slice, via: U32, edges: NDArray[np.int64]) -> U64:
+    naming = heap.naming
     vertices = tree.order[part]
     types = np.zeros(vertices.size, np.uint64)
     is_object = vertices <= np.uint32(heap.object_count)
@@ -211,10 +221,10 @@ def _keys_of(heap: Heap, part: slice, via: U32, edges: NDArray[np.int64]) -> U64
     return keys
 
 
-def _root_keys(heap: Heap, keys: U64) -> None:
+def _root_keys(heap: Heap, tree: DominatorTree, keys: U64) -> None:
     """Give root nodes their names; a goroutine stays on the path of its group."""
     first = heap.object_count + 1
-    numbers = heap.tree.number[first:]
+    numbers = tree.number[first:]
     reached = np.flatnonzero(numbers != np.uint32(0xFFFFFFFF))
     roots = heap.roots
     kind = roots.kind[reached].astype(np.uint64)

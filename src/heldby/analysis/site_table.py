@@ -144,7 +144,7 @@ def _cells(tree: HolderTree, by: By, site: str | None, selection: Selection) -> 
     rate = profile_rate(tree.heap)
     objects, bucket, _ = sampled_objects(tree.heap)
     if selection != EVERYTHING:
-        chosen = selection.objects(tree.heap, lambda: tree)[objects]
+        chosen = selection.objects(tree.heap)[objects]
         objects, bucket = objects[chosen], bucket[chosen]
     buckets, which = np.unique(bucket, return_inverse=True)
     stacks, of_bucket = shown_stacks(tree.heap.profile, buckets)

@@ -124,6 +124,7 @@ class Table:
         outline: the name of a column that says how deep a row lies below those before it; on a screen the first
             text is indented by it, and the column is not shown.
         total_rows: how many rows there are in all, when the table has only the first of them.
+        hidden: names of columns that a screen has no room for.
         details: names of text columns that are long; on a screen they stand below their row, not in it.
     """
 
@@ -134,6 +135,7 @@ class Table:
     outline: str | None = None
     total_rows: int | None = None
     details: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         lengths = {column.name: len(column) for column in self.columns}

@@ -32,9 +32,9 @@ def goroutines(run: Run, opened: Opener, leaked: bool, output: Output) -> None:
     from heldby.analysis.drilldown.goroutines import read_goroutine_stacks
 
     with run.working() as progress:
-        found = opened(progress)
+        heap = opened(progress).heap
         with progress.phase("stacks"):
-            stacks = read_goroutine_stacks(found.heap)
+            stacks = read_goroutine_stacks(heap)
         with progress.phase("leaks"):
             table = ask(stacks, only_leaked=leaked, limit=output.rows)
     output.write(run, table)

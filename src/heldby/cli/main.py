@@ -25,7 +25,9 @@ from heldby.cli.explain import explain
 from heldby.cli.export import export
 from heldby.cli.goroutines import goroutines
 from heldby.cli.group import DEFAULT_COMMAND, Group
+from heldby.cli.paths import paths
 from heldby.cli.profile import profile
+from heldby.cli.refs import refs
 from heldby.cli.reporting import report, say
 from heldby.cli.rss import rss
 from heldby.cli.run import Run
@@ -33,6 +35,8 @@ from heldby.cli.sites import sites
 from heldby.cli.size_classes import size_classes
 from heldby.cli.sql import sql
 from heldby.cli.top import top
+from heldby.cli.tree import tree
+from heldby.cli.what_if import what_if
 from heldby.errors import HeldbyError, InternalError, LimitExceeded
 
 
@@ -77,7 +81,11 @@ for _command in (
     explain,
     rss,
     top,
+    tree,
+    paths,
+    refs,
     goroutines,
+    what_if,
     sites,
     cost,
     size_classes,

@@ -24,6 +24,17 @@ def byte_count(text: str) -> int:
     return found
 
 
+def address(text: str) -> int:
+    """Return an address as people paste it, ``0xc000123450``; for click's ``type``."""
+    try:
+        found = int(text, 16)
+    except ValueError:
+        found = -1
+    if not 0 <= found < 1 << 64:
+        raise click.BadParameter(f"{text!r} is no address; write it as 0xc000123450")
+    return found
+
+
 def _set(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
     def callback(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
         run = context.ensure_object(Run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -148,21 +147,19 @@ def replacing(path: Path, *, force: bool) -> Iterator[Path]:
         FormatError: the folder cannot be written to.
     """
     refuse_existing(path, force=force)
-    temporary = None
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(descriptor)
-        yield Path(temporary)
-        Path(temporary).replace(path)
-        temporary = None
+        # In a folder of its own: whoever writes the file may do so by way of another one that all can read.
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            temporary = Path(folder, path.name)
+            temporary.touch(mode=0o600)
+            yield temporary
+            temporary.chmod(0o600)
+            temporary.replace(path)
     except OSError as error:
         kind = NoSpace if error.errno in (28, 122) else FormatError  # ENOSPC, EDQUOT
         raise kind(
             f"cannot write {path}: {error.strerror}", next_step="choose another place for the output"
         ) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:

@@ -68,11 +68,11 @@ class Output:
         if self.path is not None and file is not None:
             write_file(self.path, file.getvalue().encode(), force=self.force)
 
-    def write(self, run: Run, table: Table) -> None:
-        """Print or write `table`."""
+    def write(self, run: Run, table: Table, *, limited: bool = True) -> None:
+        """Print or write `table`; whole, if it was made for the limit, without `limited`."""
         from heldby.render.table_output import print_table, table_to_csv, table_to_json, write_parquet
 
-        shown = table.head(self.rows)
+        shown = table.head(self.rows) if limited else table
         if self.path is not None and self.format == "parquet":
             with replacing(self.path, force=self.force) as temporary:
                 write_parquet(shown, temporary)
@@ -148,17 +148,14 @@ class Opened:
         self.progress = progress
         self.heap = source.open(run, progress)
         with progress.phase("dominator tree"):
-            _ = self.heap.tree
-        self._tree: HolderTree | None = None
+            _ = self.heap.retained_bytes
 
     def tree(self) -> HolderTree:
         """Return the merged paths."""
-        if self._tree is None:
-            from heldby.analysis.holder_tree import build_holder_tree
+        from heldby.analysis.holder_tree import build_holder_tree
 
-            with self.progress.phase("holders"):
-                self._tree = build_holder_tree(self.heap)
-        return self._tree
+        with self.progress.phase("holders"):
+            return build_holder_tree(self.heap)
 
 
 Opener = Callable[["Progress"], Opened]

@@ -39,12 +39,11 @@ def top(run: Run, opened: Opener, by: str, filters: Filters, output: Output) -> 
     from heldby.analysis.drilldown.top import top as ask
 
     with run.working() as progress:
-        found = opened(progress)
+        heap = opened(progress).heap
         with progress.phase("retained sets"):
             table = ask(
-                found.heap,
+                heap,
                 by,
-                found.tree,
                 selection=filters.selection(),
                 min_size=filters.min_size,
                 limit=output.rows,

@@ -34,6 +34,7 @@ _GAP: Final = "  "
 _NOTES_SHOWN: Final = 3
 _LINES_OF_A_NOTE: Final = 4
 _DETAIL_INDENT: Final = 6
+_LINES_OF_A_DETAIL: Final = 3
 _NARROWEST: Final = 60
 _SHORTEST_TEXT: Final = 12
 _LEFT: Final = (Kind.TEXT, Kind.FLAG)
@@ -70,7 +71,7 @@ def print_table(console: Console, table: Table, *, all_notes: bool = False) -> N
 def table_text(table: Table, *, width: int = 80, all_notes: bool = False) -> Text:
     """Return title, heading, rows and notes in lines of at most `width` cells, if need be by cutting texts."""
     width = max(width, _NARROWEST)
-    hidden_columns = (table.outline, *table.details)
+    hidden_columns = (table.outline, *table.details, *table.hidden)
     columns = [column for column in table.columns if column.name not in hidden_columns]
     cells = [[_cell(column.kind, value) for value in column.to_list()] for column in columns]
     if table.outline is not None:
@@ -142,12 +143,20 @@ def _with_details(grid: list[Text], table: Table, width: int) -> list[Text]:
     lines = grid[: -len(table)]
     for row, line in enumerate(grid[-len(table) :]):
         lines.append(line)
-        lines += [
-            Text(" " * _DETAIL_INDENT + shorten(column[row], width - _DETAIL_INDENT), style="dim")
-            for column, missing in zip(texts, unknown, strict=True)
-            if not missing[row]
-        ]
+        for column, missing in zip(texts, unknown, strict=True):
+            if not missing[row]:
+                lines += _detail(column[row], width)
     return lines
+
+
+def _detail(text: str, width: int) -> list[Text]:
+    room = width - _DETAIL_INDENT
+    pieces = textwrap.wrap(printable(text), room, break_on_hyphens=False)
+    if len(pieces) > _LINES_OF_A_DETAIL:
+        pieces = textwrap.wrap(
+            shorten(text, room * _LINES_OF_A_DETAIL - room // 2), room, break_on_hyphens=False
+        )
+    return [Text(" " * _DETAIL_INDENT + shorten(piece, room), style="dim") for piece in pieces]
 
 
 def _heading(column: Column) -> tuple[str, str]:

@@ -6,7 +6,6 @@ Patterns are Go's own (``go help packages``): ``...`` stands for any text, every
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from heldby.analysis.drilldown.grouping import Grouping, by_package, by_type
 from heldby.analysis.drilldown.path_lookup import below, find_place, vertices_on
-from heldby.analysis.holder_tree import HolderTree
+from heldby.analysis.holder_tree import build_holder_tree
 from heldby.errors import UsageError
 from heldby.heap.heap import Heap
 
@@ -34,7 +33,7 @@ class Selection:
     type: str | None = None
     holder: str | None = None
 
-    def objects(self, heap: Heap, tree: Callable[[], HolderTree]) -> NDArray[np.bool_]:
+    def objects(self, heap: Heap) -> NDArray[np.bool_]:
         """Return which live objects are meant, ``bool[n + 1]``. O(objects).
 
         Raises:
@@ -46,7 +45,7 @@ class Selection:
         if self.package is not None:
             chosen &= _matching(by_package(heap), self.package)
         if self.holder is not None:
-            held = tree()
+            held = build_holder_tree(heap)
             inside = np.zeros(heap.graph.node_count, np.bool_)
             inside[vertices_on(held, below(held, find_place(held, self.holder).paths))] = True
             chosen &= inside[: chosen.size]
@@ -65,7 +64,7 @@ EVERYTHING: Final = Selection()
 
 def pattern(text: str) -> re.Pattern[str]:
     """Return what matches `text` as ``go list`` would: ``net/...`` is ``net/http`` and ``net`` too."""
-    parts = [re.escape(part) for part in text.split("...")]
+    parts = [re.escape(part) for part in re.split(r"\.{3}(?!\.)", text)]  # main.... is main. and any text
     if len(parts) > 1 and parts[-1] == "" and parts[-2].endswith("/"):
         parts[-2] = parts[-2][:-1]
         return re.compile(".*".join(parts[:-1]) + "(/.*)?", re.DOTALL)

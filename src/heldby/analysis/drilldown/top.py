@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from heldby.analysis.drilldown import grouping
 from heldby.analysis.drilldown.selection import EVERYTHING, Selection
-from heldby.analysis.holder_tree import HolderTree
+from heldby.analysis.holder_tree import build_holder_tree
 from heldby.analysis.holders import holder_rows
 from heldby.analysis.table import Kind, Table, column, text_column
 from heldby.golang.functions import short_name
@@ -39,7 +39,6 @@ _KIND_NAMES: Final = {
 def top(
     heap: Heap,
     by: str,
-    tree: Callable[[], HolderTree],
     *,
     selection: Selection = EVERYTHING,
     min_size: int | None = None,
@@ -54,29 +53,27 @@ def top(
     Args:
         heap: what to look at.
         by: one of `DIMENSIONS`.
-        tree: gives the merged paths; called for holders only.
         selection: objects that count; not for roots and goroutines.
         min_size: least retained bytes of a row.
         limit: rows; for sets, a few rows cost less than all (see `RetainedSets.largest`).
     """
     if by in _GROUPINGS:
-        return _sets(heap, by, tree, selection, min_size, limit)
+        return _sets(heap, by, selection, min_size, limit)
     if by == "holder":
-        return _holders(heap, tree(), min_size)
+        return _holders(heap, min_size)
     return _roots(heap, by, min_size)
 
 
 def _sets(
     heap: Heap,
     by: str,
-    tree: Callable[[], HolderTree],
     selection: Selection,
     min_size: int | None,
     limit: int | None,
 ) -> Table:
     groups = _GROUPINGS[by](heap)
     count = len(groups.names)
-    chosen = selection.objects(heap, tree)
+    chosen = selection.objects(heap)
     sets = np.where(chosen, groups.of, np.int32(-1))
     members = sets[chosen]
     objects = np.bincount(members, minlength=count)
@@ -122,7 +119,8 @@ def _by_number(heap: Heap, sets: NDArray[np.int32]) -> NDArray[np.int32]:
     return found
 
 
-def _holders(heap: Heap, tree: HolderTree, min_size: int | None) -> Table:
+def _holders(heap: Heap, min_size: int | None) -> Table:
+    tree = build_holder_tree(heap)
     rows, rest = holder_rows(tree)
     kept = [row for row in rows if row.bytes >= (min_size or 0)]
     texts = [tree.text(row.path).strip() for row in kept]

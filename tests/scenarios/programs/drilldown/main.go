@@ -50,6 +50,9 @@ var (
 )
 
 //go:noinline
+func newRequest() *Request { return new(Request) }
+
+//go:noinline
 func serve(r *Request) {
 	park.Settled()
 	<-never
@@ -71,7 +74,7 @@ func main() {
 	twinA, twinB = &Twin{Common: common}, &Twin{Common: common}
 	boxed = new(Request)
 	for i := 0; i < 7; i++ {
-		go serve(new(Request))
+		go serve(newRequest())
 	}
 	park.AwaitSettled(7)
 	type watched struct{ word *int }

@@ -1,0 +1,100 @@
+"""Who refers to an object, and what it refers to: every reference by the field that holds it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.analysis.holder_tree import build_holder_tree
+from heldby.analysis.table import Kind, Table, column, text_column
+from heldby.errors import UsageError
+from heldby.golang.functions import short_name
+from heldby.graph.csr import NONE
+from heldby.heap.heap import Heap
+from heldby.heap.roots import RootKind
+
+
+def object_at(heap: Heap, addr: int) -> int:
+    """Return the object that holds the byte at `addr`. Raises `UsageError` where there is none."""
+    found = int(heap.objects.find(np.array([addr & (1 << 64) - 1], np.uint64))[0])
+    if not found:
+        raise UsageError(
+            f"there is no object at {addr:#x}",
+            cause="it is free, a variable, on a stack, or not in the heap at all",
+            next_step="addresses of objects are in the output of: heldby tree TARGET PATH --objects",
+        )
+    return found
+
+
+def references(heap: Heap, addr: int, *, into: bool) -> Table:
+    """Return the references of the object at `addr`, or with `into` those that lead to it.
+
+    Out: O(its references). In: one pass over all references. The runtime's own ways are among them.
+    """
+    vertex = object_at(heap, addr)
+    graph = heap.whole_graph
+    if into:
+        edges = np.flatnonzero(graph.targets == np.uint32(vertex))
+        sources = (np.searchsorted(graph.offsets, edges, side="right") - 1).astype(np.uint32)
+        others = sources
+    else:
+        sources, edges = graph.edges_from(np.array([vertex], np.uint32))
+        others = graph.targets[edges]
+    real = sources != graph.targets[edges] if into else np.ones(edges.size, np.bool_)
+    sources, edges, others = sources[real], edges[real], others[real]
+    own = heap.naming.type_name(int(heap.naming.type_of[vertex]))
+    address = int(heap.objects.addr[vertex])
+    labels = heap.naming.labels(edges, sources)
+    names = _names(heap, others)
+    retained, unreachable = _retained(heap, others)
+    fields = [heap.naming.label_text(int(label)) or "*" for label in labels]
+    is_object = others <= np.uint32(heap.object_count)
+    addrs = heap.objects.addr[np.where(is_object, others, 0)]
+    order = np.lexsort((addrs, -np.where(unreachable, -1, retained)))
+    table = Table(
+        "refs",
+        (
+            text_column("from" if into else "to", names),
+            text_column("field", fields),
+            column("addr", Kind.ADDRESS, addrs, unknown=~is_object),
+            column("shallow_bytes", Kind.BYTES, heap.sizes[others], unknown=~is_object),
+            column("retained_bytes", Kind.BYTES, retained, unknown=unreachable),
+            text_column("path", _paths(heap, others)),
+        ),
+        title=f"{'Who refers to' if into else 'What is referred to by'} the {own} at {address:#x}",
+        notes=("garbage retains nothing that is known: its retained bytes are unknown",)
+        if (unreachable & is_object).any()
+        else (),
+        details=("path",),
+    )
+    return table.take(order)
+
+
+def _names(heap: Heap, vertices: NDArray[np.uint32]) -> list[str]:
+    """Return the type of an object, the name of a root."""
+    first = heap.object_count + 1
+    names = []
+    for vertex in vertices.tolist():
+        if vertex < first:
+            names.append(heap.naming.type_name(int(heap.naming.type_of[vertex])))
+        else:
+            node = vertex - first
+            goroutine = heap.roots.kind[node] in (RootKind.GOROUTINE, RootKind.GOROUTINE_GROUP)
+            name = short_name(heap.roots.name_of(node))
+            names.append(f"goroutine {name}" if goroutine else name)
+    return names
+
+
+def _paths(heap: Heap, vertices: NDArray[np.uint32]) -> list[str | None]:
+    tree = build_holder_tree(heap)
+    numbers = heap.tree.number[vertices]
+    return [
+        tree.text(int(tree.paths.path_of[number])).strip() if number != NONE else None
+        for number in numbers.tolist()
+    ]
+
+
+def _retained(heap: Heap, vertices: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    numbers = heap.tree.number[vertices]
+    unreachable = numbers == np.uint32(NONE)
+    return heap.retained_bytes[np.where(unreachable, 0, numbers)], unreachable

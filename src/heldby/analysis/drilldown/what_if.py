@@ -1,0 +1,158 @@
+"""What would be freed without a reference: without a field, a variable, a group of goroutines.
+
+Exact, by the collector's own graph: everything that is reachable now and would not be without the references
+that were named. Retained bytes say the same for a single place when nothing of the runtime's reaches it too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.analysis.drilldown.grouping import by_type
+from heldby.analysis.drilldown.path_lookup import find_place, references_to
+from heldby.analysis.holder_tree import HolderTree, build_holder_tree
+from heldby.analysis.table import Kind, Table, column, text_column
+from heldby.errors import UsageError
+from heldby.golang.goroutine_list import find_goroutines
+from heldby.golang.goroutines import read_goroutines
+from heldby.graph.csr import Graph
+from heldby.graph.reach import reachability
+from heldby.heap.heap import Heap
+from heldby.heap.roots import RootKind
+from heldby.units import format_bytes, format_count
+
+_GOROUTINE: Final = re.compile(r"goroutine (\d{1,19})")
+
+
+def what_if(heap: Heap, without: Sequence[str]) -> Table:
+    """Return by type what would be freed without all of `without` together, largest first.
+
+    Args:
+        heap: what to look at.
+        without: paths as heldby prints them (``main.manager.paths``: that field in all objects of that path),
+            variables (``main.manager``), groups of goroutines (``goroutine main.serve``), or one of them
+            (``goroutine 17``). One traversal of the references, whatever their number.
+
+    Raises:
+        UsageError: one of them names nothing.
+    """
+    tree = build_holder_tree(heap)
+    graph = heap.whole_graph
+    cut = 0
+    for text in without:
+        cut += _cut(tree, graph, text)
+    left = reachability(graph)[: heap.object_count + 1]
+    freed = heap.live & ~left
+    sizes = heap.sizes[: heap.object_count + 1]
+    groups = by_type(heap)
+    members = groups.of[freed]
+    objects = np.bincount(members, minlength=len(groups.names))
+    freed_bytes = np.bincount(members, sizes[freed], len(groups.names)).astype(np.int64)
+    rows = np.lexsort((np.arange(objects.size), -freed_bytes))
+    rows = rows[objects[rows] > 0]
+    total, count = int(freed_bytes.sum()), int(objects.sum())
+    live = max(int(heap.retained_bytes[0]), 1)
+    return Table(
+        "what_if",
+        (
+            text_column("type", groups.names, rows.astype(np.uint32)),
+            column("freed_bytes", Kind.BYTES, freed_bytes[rows]),
+            column("freed_objects", Kind.COUNT, objects[rows]),
+            column("share", Kind.SHARE, freed_bytes[rows] / live),
+        ),
+        title=_title(without, total, count, live, cut),
+        notes=() if count else ("something else still reaches all of it; see heldby paths",),
+    )
+
+
+def _title(without: Sequence[str], total: int, count: int, live: int, cut: int) -> str:
+    objects = "1 object" if count == 1 else f"{format_count(count)} objects"
+    references = "1 reference" if cut == 1 else f"{format_count(cut)} references"
+    freed = f"{format_bytes(total)} in {objects} would be freed, {total / live:.1%} of the live heap"
+    return f"Without {' and '.join(without)} ({references}): {freed}"
+
+
+def _cut(tree: HolderTree, graph: Graph, text: str) -> int:
+    """Turn the references that `text` names into self-references, in place; return how many they were."""
+    heap = tree.heap
+    number = _GOROUTINE.fullmatch(text.strip())
+    if number is not None:
+        return _cut_goroutine(heap, graph, int(number[1]))
+    place = find_place(tree, text)
+    sources, edges = references_to(tree, place.sources)
+    graph.targets[edges] = sources
+    count = int(edges.size)
+    roots = [path for path in place.paths if tree.step(path)[0] == "root"]
+    if roots:
+        on_path = np.zeros(tree.paths.path_count, np.bool_)
+        on_path[roots] = True
+        vertices = heap.tree.order[on_path[tree.paths.path_of]]
+        count += _cut_roots(heap, graph, vertices[vertices > np.uint32(heap.object_count)])
+    elif not count:
+        # A row for what several hold: all ways into its objects.
+        count = _cut_ways_into(tree, graph, place.paths)
+    return count
+
+
+def _cut_roots(heap: Heap, graph: Graph, vertices: NDArray[np.uint32]) -> int:
+    """Cut what the given roots refer to; goroutines among them end, with their records."""
+    nodes = vertices.astype(np.int64) - heap.object_count - 1
+    goroutines = nodes[heap.roots.kind[nodes] == RootKind.GOROUTINE]
+    groups = nodes[heap.roots.kind[nodes] == RootKind.GOROUTINE_GROUP]
+    members = np.flatnonzero(np.isin(heap.roots.group, groups.astype(np.uint32)))
+    goroutines = np.union1d(goroutines, members)
+    everything = np.union1d(nodes, goroutines)
+    sources, edges = graph.edges_from((everything + heap.object_count + 1).astype(np.uint32))
+    real = graph.targets[edges] <= np.uint32(heap.object_count)  # not a group's members
+    graph.targets[edges] = sources
+    records = _records_of(heap, goroutines)
+    own, ways = graph.edges_from(records)
+    outward = ~np.isin(graph.targets[ways], records)  # the records themselves wait for the next goroutines
+    graph.targets[ways[outward]] = own[outward]
+    return int(real.sum())
+
+
+def _records_of(heap: Heap, nodes: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Return the ``g`` and the first ``sudog`` of goroutines: when one ends, these refer to nothing more."""
+    if not nodes.size:
+        return np.zeros(0, np.uint32)
+    runtime = heap.process.runtime
+    table = read_goroutines(runtime, find_goroutines(runtime, heap.objects))
+    rows = heap.roots.item[nodes]
+    found = heap.objects.find(np.concatenate((table.addr[rows], table.waiting[rows])))
+    return np.unique(found[found != 0])
+
+
+def _cut_goroutine(heap: Heap, graph: Graph, goid: int) -> int:
+    runtime = heap.process.runtime
+    table = read_goroutines(runtime, find_goroutines(runtime, heap.objects))
+    roots = heap.roots
+    nodes = np.flatnonzero(roots.kind == RootKind.GOROUTINE)
+    nodes = nodes[table.goid[roots.item[nodes]] == np.uint64(goid)]
+    if not nodes.size:
+        raise UsageError(
+            f"there is no goroutine {goid} that holds anything",
+            next_step="list goroutines with: heldby goroutines TARGET",
+        )
+    return _cut_roots(heap, graph, (nodes + heap.object_count + 1).astype(np.uint32))
+
+
+def _cut_ways_into(tree: HolderTree, graph: Graph, paths: list[int]) -> int:
+    """Cut every reference into the top objects of the given rows."""
+    heap = tree.heap
+    on_path = np.zeros(tree.paths.path_count, np.bool_)
+    on_path[paths] = True
+    numbers = np.flatnonzero(on_path[tree.paths.path_of])
+    above = heap.tree.idom[numbers]
+    outer = numbers[~on_path[tree.paths.path_of[above]]]
+    wanted = np.zeros(graph.node_count, np.bool_)
+    wanted[heap.tree.order[outer]] = True
+    edges = np.flatnonzero(wanted[graph.targets])
+    sources = np.searchsorted(graph.offsets, edges, side="right") - 1
+    graph.targets[edges] = sources.astype(np.uint32)
+    return int(edges.size)

@@ -1,0 +1,26 @@
+"""Finding the references along shortest ways."""
+
+# mypy: ignore-errors
+from __future__ import annotations
+
+import numpy as np
+
+from heldby.jit import ONE, ZERO, kernel, u64
+
+_NONE = np.uint32(0xFFFFFFFF)
+
+
+@kernel
+def find_way_edges(offsets, targets, number, order, before, edge):
+    """Set ``edge[j]`` to the first edge from ``before[j]`` to j; `edge` must be -1 before.
+
+    Only the edges of numbered vertices are looked at; they may lead to vertices without a number (NONE).
+    """
+    for i in range(u64(order.size)):
+        v = u64(order[i])
+        for e in range(u64(offsets[v]), u64(offsets[v + ONE])):
+            j = number[u64(targets[e])]
+            if j == _NONE or u64(j) == ZERO:
+                continue
+            if u64(before[u64(j)]) == i and edge[u64(j)] < 0:
+                edge[u64(j)] = np.int64(e)

@@ -1,0 +1,156 @@
+"""The commands that ask further, from the command line to the last byte of their output."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from heldby.capture import capture_process
+from heldby.cli.main import main
+from tests.support.build import scenario_program
+from tests.support.process import running, wait_until_still
+from tests.support.toolchains import NEWEST, toolchain
+
+pytestmark = pytest.mark.ptrace
+
+ENTRY = 32 + 48 + 1024
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("questions") / "drilldown.core"
+    with running(scenario_program("drilldown", toolchain(NEWEST))) as program:
+        wait_until_still(program.pid)
+        capture_process(program.pid, path)
+    return str(path)
+
+
+def asked(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    assert main([*arguments, "-q"]) == code
+    taken = capsys.readouterr()
+    return taken.out if code == 0 else taken.err
+
+
+def test_top_as_text_fits_the_screen(core: str, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = asked(capsys, "top", core, "--limit", "200").splitlines()
+
+    assert lines[0] == "What the objects of each type retain together"
+    twin = next(line.split() for line in lines if line.startswith("main.Twin"))
+    # 64 and 8,256 bytes, in three objects.
+    assert twin[1:7] == ["2", "64", "B", "8.06", "KiB", "3"]
+    assert max(map(len, lines)) <= 80
+
+
+def test_top_as_json_has_every_row_and_exact_bytes(core: str, capsys: pytest.CaptureFixture[str]) -> None:
+    document = json.loads(asked(capsys, "top", core, "--format", "json"))
+
+    rows = {row["type"]: row for row in document["rows"]}
+    assert rows["main.Twin"]["retained_bytes"] == 64 + 8192
+    assert len(rows) == document["total_rows"] > 30
+
+
+def test_top_as_csv_and_parquet_are_the_same_rows(
+    core: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "top.parquet"
+
+    rows = list(csv.DictReader(io.StringIO(asked(capsys, "top", core, "--format", "csv"))))
+    asked(capsys, "top", core, "--format", "parquet", "-o", str(file))
+
+    found = duckdb.sql(f"SELECT type, retained_bytes FROM '{file}'").fetchall()
+    assert [(row["type"], int(row["retained_bytes"])) for row in rows] == found
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_parquet_wants_a_file(core: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "parquet is a file format" in asked(capsys, "top", core, "--format", "parquet", code=2)
+
+
+def test_an_existing_file_is_not_replaced_unasked(
+    core: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "top.json"
+    file.write_text("mine")
+
+    assert "exists" in asked(capsys, "top", core, "-o", str(file), code=2)
+    assert file.read_text() == "mine"
+    asked(capsys, "top", core, "--format", "json", "-o", str(file), "--force")
+    assert json.loads(file.read_text())["table"] == "top"
+
+
+def test_filters_are_taken(core: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("top", core, "--holder", "main.manager.paths", "--type", "main....", "--min-size", "1KiB")
+    rows = json.loads(asked(capsys, *arguments, "--format", "json"))["rows"]
+
+    assert [(row["type"], row["objects"], row["retained_bytes"]) for row in rows] == [
+        ("main.Entry", 100, 100 * ENTRY)
+    ]
+
+
+def test_tree_is_indented(core: str, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = asked(capsys, "tree", core, "main.manager", "--depth", "2").splitlines()
+
+    assert [line.split()[0] for line in lines[4:8]] == ["main.manager", ".paths", "[*]", ".chain"]
+    assert [len(line) - len(line.lstrip()) for line in lines[4:8]] == [0, 2, 4, 2]
+
+
+def test_tree_of_objects_goes_on_with_paths_refs_and_back(
+    core: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An address from one answer is the question of the next."""
+    ask = functools.partial(asked, capsys)
+    tree = json.loads(ask("tree", core, "main.manager.paths[*]", "--objects", "--format", "json"))
+    addr = tree["rows"][0]["addr"]
+
+    paths = json.loads(ask("paths", core, addr, "--format", "json"))
+    out = json.loads(ask("refs", core, addr, "--out", "--format", "json"))
+    name = next(row["addr"] for row in out["rows"] if row["field"] == ".Name")
+    into = json.loads(ask("refs", core, name, "--format", "json"))
+
+    assert [row["path"] for row in paths["rows"]] == ["main.manager.paths[*]"]
+    assert [row["addr"] for row in into["rows"]] == [addr]
+    below = json.loads(ask("tree", core, addr, "--format", "json"))
+    assert below["rows"][0]["retained_bytes"] == ENTRY
+
+
+def test_goroutines_and_what_they_wait_for(core: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = asked(capsys, "goroutines", core)
+
+    assert "none is certainly leaked" in text
+    assert "main.serve" in text
+    assert "created by main.main" in text
+    assert "nothing found" in asked(capsys, "goroutines", core, "--leaked")
+
+
+def test_what_if_takes_several_references(core: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("what-if", core, "--without", "main.manager.spare", "--without", "main.keeper")
+    document = json.loads(asked(capsys, *arguments, "--format", "json"))
+
+    assert document["rows"] == [
+        {"type": "main.Spare", "freed_bytes": 4096, "freed_objects": 1, "share": document["rows"][0]["share"]}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("top", "--by", "colour"), "colour"),
+        (("top", "--min-size", "much"), "is no number of bytes"),
+        (("refs", "somewhere"), "is no address"),
+        (("what-if",), "--without"),
+        (("tree", "main.managr"), "nothing is called main.managr"),
+        (("paths", "0x1"), "there is no object at 0x1"),
+    ],
+)
+def test_wrong_arguments_say_how_to_write_them(
+    core: str, arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, *rest = arguments
+
+    assert said in asked(capsys, command, core, *rest, code=2)
