@@ -2,32 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 
 from heldby.errors import Unsupported
 from heldby.golang.layout import KNOWN_RELEASES, table_layout
-from heldby.heap import load_heap
-from heldby.memory.core_file import CoreFile
-from heldby.memory.image import Image
-
-
-def test_core_of_an_arm64_machine_is_refused() -> None:
-    core = CoreFile(
-        path=Path("core.arm64"),
-        machine="arm64",
-        image=Image((np.zeros(0, np.uint8),), ()),
-        threads=(),
-        auxv={},
-        mapped_files=(),
-        note=None,
-        executable=None,
-    )
-
-    with pytest.raises(Unsupported, match="comes from an arm64 machine"):
-        load_heap(core)
 
 
 @pytest.mark.parametrize("version", ["go1.20.14", "go1.9", "go1.28.1", "devel +1234"])

@@ -12,7 +12,7 @@ HAVE_DWARF: Final = frozenset(
     mode.name
     for mode in (
         *(Mode.DEFAULT, Mode.TRIMMED, Mode.UNOPTIMISED, Mode.TAGGED, Mode.POSITION_INDEPENDENT),
-        *(Mode.CGO, Mode.CGO_STATIC, Mode.RACE),
+        *(Mode.CGO, Mode.CGO_STATIC, Mode.RACE, Mode.ARM64),
     )
 )
 TYPED_WITH_DWARF: Final = 0.995

@@ -39,6 +39,8 @@ _WHAT: Final = {
     Mode.CGO_STRIPPED_PIE: "cgo, PIE, `-s -w` (merged sections)",
     Mode.RACE: "`-race`",
     Mode.GARBLED: "garble",
+    Mode.ARM64: "arm64, under qemu",
+    Mode.ARM64_STRIPPED: "arm64, `-ldflags='-s -w'`, under qemu",
 }
 
 

@@ -6,6 +6,7 @@ import functools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 import heldby
 from heldby.analysis.answer import HeapTotals
 from heldby.analysis.answering import heap_totals
+from heldby.heap import Heap
+from tests.support.arm64 import arm64_core
 from tests.support.build import Mode, scenario_program
 from tests.support.places import Place, named_bytes, places, types_of
 from tests.support.process import running, wait_until_still
@@ -48,14 +51,20 @@ class Reading:
     types: Counter[str]
 
 
+def _run(name: str, program: Path, mode: Mode) -> tuple[Heap, Mapping[str, Any]]:
+    if mode.value.arch == "arm64":
+        with arm64_core(program) as (core, ready):
+            return heldby.open(core, exe=program, cache=False).heap, ready
+    with running(program) as process:
+        if name not in RESTLESS:
+            wait_until_still(process.pid)
+        return heldby.open(process.pid).heap, process.ready
+
+
 @functools.cache
 def read(name: str, toolchain: Toolchain, mode: Mode) -> Reading:
     """Return the reading of one scenario in one build. About a second the first time."""
-    with running(scenario_program(name, toolchain, mode)) as program:
-        if name not in RESTLESS:
-            wait_until_still(program.pid)
-        heap = heldby.open(program.pid).heap
-        ready = program.ready
+    heap, ready = _run(name, scenario_program(name, toolchain, mode), mode)
     marked = heap.objects.marked.astype(bool)
 
     def describe(chosen: NDArray[np.bool_]) -> tuple[tuple[str, str], ...]:

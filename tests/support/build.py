@@ -34,12 +34,14 @@ class Recipe:
         cgo: whether it is linked with the C library, by the C linker.
         garbled: built by garble (mvdan.cc/garble), which renames what it can.
         drop: sections that are removed from the finished file.
+        arch: Go's name of the processor.
     """
 
     flags: tuple[str, ...] = ()
     cgo: bool = False
     garbled: bool = False
     drop: tuple[str, ...] = ()
+    arch: str = "amd64"
 
 
 class Mode(Enum):
@@ -61,6 +63,8 @@ class Mode(Enum):
     CGO_STRIPPED_PIE = Recipe(flags=("-buildmode=pie", "-ldflags=-s -w -linkmode=external"), cgo=True)
     RACE = Recipe(flags=("-race",), cgo=True)
     GARBLED = Recipe(garbled=True)
+    ARM64 = Recipe(arch="arm64")
+    ARM64_STRIPPED = Recipe(flags=("-ldflags=-s -w",), arch="arm64")
 
 
 #: The two ends between which production builds lie.
@@ -104,6 +108,7 @@ def _compile(package: Path, toolchain: Toolchain, mode: Mode, program: Path) -> 
         recipe = mode.value
         builder = [str(garble(toolchain))] if recipe.garbled else [str(toolchain.go)]
         environment = toolchain.environment()
+        environment["GOARCH"] = recipe.arch
         environment["CGO_ENABLED"] = "1" if recipe.cgo else "0"
         environment["PATH"] = f"{toolchain.go.parent}{os.pathsep}{environment['PATH']}"  # garble asks for go
         language = _language(package, toolchain, Path(temporary))

@@ -11,7 +11,7 @@ import numpy as np
 from heldby.binary.build_info import BuildInfo, read_build_info
 from heldby.binary.dwarf import read_dwarf
 from heldby.binary.executable import Executable
-from heldby.errors import NotGoProcess, Unsupported, WrongExecutable
+from heldby.errors import NotGoProcess, WrongExecutable
 from heldby.golang.dwarf_layout import dwarf_layout
 from heldby.golang.layout import Layout
 from heldby.golang.release_checks import check_layout, without_debug_information
@@ -72,12 +72,6 @@ def assemble_process(core: CoreFile, *, exe: Path | None = None, symbols: Path |
         WrongExecutable: the program is another build.
         NotGoProcess, Unsupported, CheckFailed, NotCaptured: see `find_runtime`.
     """
-    if core.machine != "amd64":
-        raise Unsupported(
-            f"{core.path} comes from an {core.machine} machine, which is not read yet",
-            cause="stacks and layouts of other processors are not tested, and a wrong answer is worse than none",
-            next_step="capture the service on amd64",
-        )
     program = find_program(core, exe)
     caveats = [*core.caveats, *program.executable.caveats]
     programs = [program, *find_libraries(core, caveats)]
