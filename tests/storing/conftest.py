@@ -14,7 +14,7 @@ from heldby.api import open as open_heap
 from heldby.heap import Heap
 from tests.support.build import Mode, build
 from tests.support.process import running
-from tests.support.toolchains import any_toolchain
+from tests.support.toolchains import any_toolchain, toolchain
 
 PROGRAM = Path(__file__).parent / "programs" / "stores"
 
@@ -36,9 +36,10 @@ def expected() -> dict[str, int]:
     return found
 
 
-def captured(mode: Mode) -> Captured:
-    with running(build(PROGRAM, any_toolchain(), mode)) as program:
-        heap = open_heap(program.pid)
+def captured(mode: Mode, release: str | None = None) -> Captured:
+    go = toolchain(release) if release else any_toolchain()
+    with running(build(PROGRAM, go, mode)) as program:
+        heap = open_heap(program.pid).heap
     return Captured(heap, answer_of(heap), mode is Mode.STRIPPED)
 
 

@@ -16,7 +16,17 @@ import numpy as np
 from heldby.analysis.holder_tree import HolderTree
 from heldby.golang import type_scan as scan
 from heldby.golang.functions import package_of
-from heldby.golang.types import FIRST_DESCRIPTOR, KIND_CHANNEL, KIND_MAP, KIND_MAP_TABLE, GoType, TypeTable
+from heldby.golang.types import (
+    FIRST_DESCRIPTOR,
+    KIND_BUCKET_MAP,
+    KIND_CHANNEL,
+    KIND_MAP,
+    KIND_MAP_EXTRA,
+    KIND_MAP_OVERFLOW,
+    KIND_MAP_TABLE,
+    GoType,
+    TypeTable,
+)
 from heldby.heap.heap import Heap
 
 Container = Literal["map", "slice", "channel", "list", "sync map"]
@@ -24,8 +34,12 @@ _NAMES: Final[dict[Container, str]] = {"list": "list.List", "sync map": "sync.Ma
 _MAX_STEPS: Final = 64
 _FIELD: Final = re.compile(r"\.([\w\u0080-\uffff]+)(?:\[(?:\*|key)\]|\)\*)*$")
 _NAMELESS: Final = re.compile(r"(?:module\d+\.)?(?:data|bss)\+0x[0-9a-f]+")
+_PARTED: Final = frozenset(
+    {KIND_CHANNEL, KIND_MAP, KIND_MAP_TABLE, KIND_BUCKET_MAP, KIND_MAP_EXTRA, KIND_MAP_OVERFLOW}
+)
+_PARTS: Final = ("map.group[", "noalg.map.group[", "map.bucket[", "noalg.map.bucket[")
 _LISTS: Final = ("container/list.", "list.List", "list.Element")
-_SYNC_MAPS: Final = ("sync.Map", "sync.HashTrieMap", "sync.indirect", "sync.entry", "sync.node")
+_SYNC_MAPS: Final = ("sync.Map", "sync.HashTrieMap", "sync.indirect[", "sync.entry[", "sync.node[")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +115,7 @@ def _standard(name: str) -> Container | None:
 
 def _is_part(types: TypeTable, number: int) -> bool:
     """Tell whether values of this type are channels or parts of maps: arrays below them are no slices."""
-    kinds = (KIND_CHANNEL, KIND_MAP, KIND_MAP_TABLE)
-    name = types.display_name(number)
-    return int(types.kind[number]) in kinds or name.startswith(("map.group[", "noalg.map.group["))
+    return int(types.kind[number]) in _PARTED or types.display_name(number).startswith(_PARTS)
 
 
 def _container(heap: Heap, packed: int) -> tuple[Container, int, str] | None:
@@ -115,7 +127,7 @@ def _container(heap: Heap, packed: int) -> tuple[Container, int, str] | None:
     kind = int(types.kind[number])
     if packed & 1:
         return "slice", number, f"[]{types.display_name(number)}"
-    if kind == KIND_MAP:
+    if kind in (KIND_MAP, KIND_BUCKET_MAP):
         base = int(types[number].elem)
         return "map", base, types.display_name(base)
     if kind == KIND_CHANNEL:

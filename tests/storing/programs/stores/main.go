@@ -65,7 +65,7 @@ func (s *shelf) push(it *item) {
 }
 
 func fill(s *shelf, n int) {
-	for i := range n {
+	for i := 0; i < n; i++ {
 		s.push(&item{i, text(i)})
 	}
 }
@@ -141,7 +141,7 @@ var (
 
 //go:noinline
 func work() {
-	for i := range amount {
+	for i := 0; i < amount; i++ {
 		structs.add(i)
 		appended.add(i)
 		generic.put(uint16(i), text(i))
