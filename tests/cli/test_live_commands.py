@@ -109,7 +109,8 @@ def test_the_screen_says_the_same_as_the_json(capture: Path, document: dict[str,
 
     lines = done.stdout.split("\n")
     assert done.returncode == 0
-    assert document["holders"][0]["path"] in lines[0]
+    assert document["rss"]["verdict"].split(";")[0] in lines[0]
+    assert document["holders"][0]["path"] in "".join(lines[:4])
     assert f"pid {document['process']['pid']} · {document['process']['go_version']}" in done.stdout
     for heading in ("WHERE IT WENT", "WHO HOLDS IT"):
         assert any(line.startswith(heading) for line in lines)

@@ -69,6 +69,10 @@ def rss(
 def _answer(
     run: Run, target: str, exe: Path | None, method: Method, cache: bool, progress: Progress
 ) -> Answer:
+    from heldby.profiles.http_profiles import is_url
+
+    if is_url(target):
+        return _endpoint_answer(target, progress)
     from heldby.api import open_target, pid_of
 
     core = open_target(target, method=method, progress=progress)
@@ -82,6 +86,30 @@ def _answer(
         return run.open_heap(target, exe=exe, symbols=None, method=method, cache=cache, progress=progress)
 
     return rss_answer(core, read_heap, lambda: assemble_process(core, exe=exe), progress=progress)
+
+
+def _endpoint_answer(target: str, progress: Progress) -> Answer:
+    """Return what the program at an address says, with the kernel's figures where it surely runs here."""
+    from heldby.analysis.rss.endpoint import endpoint_answer
+    from heldby.capture.listening import command_line, listening_process, running_figures
+    from heldby.errors import HeldbyError
+    from heldby.profiles.http_profiles import fetch_text, parse_address
+    from heldby.profiles.memory_statistics import parse_mem_stats
+
+    address = parse_address(target, profile="heap")
+    stats = parse_mem_stats(fetch_text(address, progress=progress), address.shown)
+    pid = listening_process(address.host, address.port)
+    if pid is None:
+        return endpoint_answer(stats, address.shown, None, ("the process was not found on this machine",))
+    place = target.partition("/debug/pprof")[0].rstrip("/")
+    try:
+        said = fetch_text(parse_address(f"{place}/debug/pprof/cmdline"), progress=progress).rstrip(b"\0")
+    except HeldbyError:
+        said = b""
+    if not said or said != command_line(pid):
+        caveat = f"process {pid} listens there, but does not call itself as the program that answers"
+        return endpoint_answer(stats, address.shown, None, (caveat,))
+    return endpoint_answer(stats, address.shown, running_figures(pid), ())
 
 
 def _write(run: Run, answer: Answer, output: Output) -> None:

@@ -13,7 +13,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPException, HTTPMessage
 from typing import IO, Any, Final
 from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
@@ -164,6 +164,17 @@ def fetch_profile(
                 next_step=f"look at it with: curl -i {address.shown}",
             ) from error
         raise
+
+
+def fetch_text(address: Address, *, timeout: float = DEFAULT_SECONDS, progress: Progress = QUIET) -> bytes:
+    """Return what `address` answers with ``debug=1``, the text form of its profile.
+
+    Raises:
+        CaptureError: nobody answers, or not in time, or with an error.
+        LimitExceeded: more than `LARGEST_ANSWER`.
+    """
+    separator = "&" if "?" in address.url else "?"
+    return _download(replace(address, url=f"{address.url}{separator}debug=1"), timeout, progress)[0]
 
 
 def _download(address: Address, seconds: float, progress: Progress) -> tuple[bytes, str]:

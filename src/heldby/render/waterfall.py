@@ -34,6 +34,13 @@ def account_rows(account: RssAccount) -> tuple[RssRow, ...]:
     return tuple(row for row in (*rows, *more) if row.bytes)
 
 
+def unknown_rows(account: RssAccount) -> tuple[RssRow, ...]:
+    """Return the rows of which only the address space is known, beside others that are known to be resident."""
+    if account.total_bytes is None:
+        return ()
+    return tuple(row for row in account.rows if row.bytes is None and row.virtual_bytes)
+
+
 def largest_rows(account: RssAccount) -> tuple[RssRow, ...]:
     """Return the rows worth a line on the first screen, in the account's order, the others summed in one."""
     rows = account_rows(account)
@@ -75,6 +82,10 @@ def waterfall_lines(
         lines.extend(_row_lines(row, base, width))
         if details and (row.bytes or 0) >= base * detailed_from:
             lines.extend(_detail_lines(row, width))
+    if details:
+        for row in unknown_rows(account):
+            size = format_bytes(row.virtual_bytes or 0)
+            lines.append(Text(f"  {shorten(row.name, _NAME_WIDTH):<{_NAME_WIDTH}}   unknown  of {size}"))
     if account.limit_bytes is not None or any(row.group == "swap" for row in account.beyond):
         lines.extend(_beyond_lines(account, width))
     return [shortened(line, width) for line in lines]

@@ -16,7 +16,7 @@ from heldby.golang.objects import ObjectTable
 from heldby.golang.spans import PAGE_BYTES, SpanTable
 from heldby.heap.heap import Heap
 from heldby.memory.residency import Residency
-from heldby.units import format_count, format_size_class
+from heldby.units import format_bytes, format_count, format_size_class
 
 LIVE_ROW: Final = "live objects"
 FINALIZERS_ROW: Final = "held by finalizers only"
@@ -55,7 +55,13 @@ def object_rows(heap: Heap, states: NDArray[np.uint8], evidence: Evidence) -> li
 
     classes = _classes(spans, virtual, shown)
     return [
-        row(LIVE_ROW, LIVE, None, "by letting go of what holds them", _live_parts(heap, states)),
+        row(
+            LIVE_ROW,
+            LIVE,
+            _absent(virtual, resident),
+            "by letting go of what holds them",
+            _live_parts(heap, states),
+        ),
         row(
             FINALIZERS_ROW,
             ONLY_FINALIZERS,
@@ -79,6 +85,14 @@ def object_rows(heap: Heap, states: NDArray[np.uint8], evidence: Evidence) -> li
         ),
         row(TAILS_ROW, _TAIL, "ends of spans, pointer bitmaps, mark bits", "with their spans", ()),
     ]
+
+
+def _absent(virtual: NDArray[np.int64], resident: NDArray[np.int64] | None) -> str | None:
+    """Return what to say when live objects have pages that are not resident: never written, or in swap."""
+    whole = int(virtual[:, LIVE].sum())
+    if resident is None or whole - int(resident[:, LIVE].sum()) < whole // 50:
+        return None
+    return f"of {format_bytes(whole)}; the rest was never written, or is in swap"
 
 
 def span_rows(spans: SpanTable, evidence: Evidence) -> list[RssRow]:

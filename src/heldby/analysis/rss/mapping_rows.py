@@ -25,6 +25,7 @@ FILES_ROW: Final = "mapped files"
 SHARED_ROW: Final = "shared memory"
 LIBRARIES_ROW: Final = "shared libraries"
 ANONYMOUS_ROW: Final = "other anonymous memory"
+UNDIVIDED_ROW: Final = "anonymous memory"
 HEAP_REST_ROW: Final = "heap pages in no list"
 
 _PAGE: Final = 4096
@@ -45,6 +46,12 @@ class _Facts:
 
 
 _FACTS: Final = {
+    UNDIVIDED_ROW: _Facts(
+        "heap",
+        "the Go heap, its runtime and what C maps, not divided",
+        "smaps",
+        "heldby rss PID divides it",
+    ),
     "program text": _Facts(
         "program", "the file's pages, shared with the page cache", "smaps", "the kernel drops what is not run"
     ),
@@ -185,7 +192,10 @@ class MappingRows:
         self, mapping: Mapping, rest: int, virtual: int, swapped: int, *, beside_go: bool
     ) -> None:
         path = mapping.path
-        if path.startswith(_GO_NAMES):
+        undivided = self._evidence.pages is None and beside_go
+        if undivided or (self._process is None and not path):
+            self._add(UNDIVIDED_ROW, path or "without a name", rest, mapping.size, swapped)
+        elif path.startswith(_GO_NAMES):
             self._add(OTHER_ROW, path[len(_GO_NAMES) : -1], rest, virtual, swapped)
         elif path == "[heap]" or self._is_arena(mapping):
             label = "brk" if path == "[heap]" else "arenas of threads"

@@ -32,9 +32,12 @@ def verdict_of(account: RssAccount) -> Verdict:
     if total is None or not total:
         return Verdict(None, None)
     amounts = _amounts(rows, account)
+    if mappings.UNDIVIDED_ROW in rows:
+        size = format_bytes(_bytes(rows, mappings.UNDIVIDED_ROW))
+        return Verdict(
+            f"{format_bytes(total)}: {size} is anonymous memory that could not be divided.", "unknown"
+        )
     if heap.LIVE_ROW not in rows:
-        if heap.IN_USE_ROW not in rows:
-            return Verdict(f"{format_bytes(total)} resident; the Go heap in it could not be read.", "unknown")
         amounts["unknown"] = _bytes(rows, heap.IN_USE_ROW)
     cause = max(amounts, key=lambda name: amounts[name])
     others = sorted((name for name in amounts if name != "live"), key=lambda name: -amounts[name])
