@@ -45,7 +45,7 @@ def story(go: Toolchain, messages: int, rate: int) -> tuple[Heap, Mapping[str, A
         program = build(module, go)
     with running(program, [str(messages), str(rate)]) as process:
         wait_until_still(process.pid)
-        return heldby.open(process.pid), process.ready
+        return heldby.open(process.pid).heap, process.ready
 
 
 def packages(heap: Heap, selection: Selection) -> Counter[str]:

@@ -7,6 +7,7 @@ started it knows what it died of or hangs in.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -28,10 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import heldby
-from heldby.analysis import answer_of, holder_profile_of
+from heldby.analysis import answer_of, heap_profile_of, holder_profile_of, joined_profile_of
 from heldby.binary.executable import parse_executable
 from heldby.cli.run import output_console
-from heldby.errors import HeldbyError, InternalError
+from heldby.errors import HeldbyError, InternalError, MissingData
 from heldby.golang.goroutine_list import find_goroutines
 from heldby.heap import Heap
 from heldby.heap.loading import load_heap
@@ -146,6 +147,10 @@ class Capture:
         yield "stacks", np.concatenate(parts)
         specials = self.heap.specials
         yield "specials", np.concatenate([self.span_of_words(at, 56) for at in specials.addr[:200].tolist()])
+        buckets = self.heap.profile.address[:200].tolist()
+        if buckets:
+            size = layout.size("runtime.bucket") + 32 * 8 + layout.size("runtime.memRecord")
+            yield "profile buckets", np.concatenate([self.span_of_words(at, size) for at in buckets])
         table = self.heap.objects.spans
         bits = np.concatenate([table.alloc_bits, table.mark_bits])
         yield "bitmaps", np.concatenate([self.span_of_words(at, 64) for at in bits[:200].tolist()])
@@ -263,6 +268,9 @@ def ask(path: Path) -> str:
         json.loads(to_json(answer, limit=None))
         print_first_screen(output_console(io.StringIO()), answer, limit=None, all_caveats=True)
         holder_profile_of(heap)
+        for export in (heap_profile_of, joined_profile_of):
+            with contextlib.suppress(MissingData):
+                export(heap)
         retained = sum(row.retained_bytes for row in answer.holders)
         if not retained <= (answer.heap.live_bytes or 0) <= (answer.heap.object_bytes or 0):
             return f"BAD sums: {retained} retained, {answer.heap.live_bytes} live"

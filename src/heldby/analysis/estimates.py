@@ -96,4 +96,5 @@ def _gamma_quantile(mean: F64, variance: F64, z: float) -> F64:
 
 
 def _whole(values: F64) -> I64:
-    return np.rint(values).astype(np.int64)
+    # Only a damaged capture has more than fits.
+    return np.rint(np.minimum(values, 2.0**62)).astype(np.int64)

@@ -30,7 +30,7 @@ _MEMORY: Final = 1  # mprof.go: memProfile, blockProfile, mutexProfile
 _MAX_FRAMES: Final = 1024  # mprof.go, maxProfStackDepth
 _MOST_BUCKETS: Final = 1 << 24
 _CYCLES: Final = 3
-_WORD: Final = (1 << 64) - 1
+_MOST_OBJECTS: Final = np.uint64(1 << 56)
 # What the profile is read with; the linker turns profiling off where neither is reachable (cmd/link, lib.go).
 _READERS: Final = ("runtime.memProfileInternal", "runtime.MemProfile")
 
@@ -109,10 +109,11 @@ def read_memory_profile(
     )
     loose = sampled[~np.isin(sampled, listed)]
     headers = _headers(runtime, np.concatenate((listed, loose)))
-    first, pcs, present = _stacks(runtime, headers)
-    if not present.all():
-        headers = headers.only(present)
+    first, pcs, whole = _stacks(runtime, headers)
+    if not whole.all():
+        headers = headers.only(whole)
         first, pcs, _ = _stacks(runtime, headers)
+    damaged = int(listed.size + loose.size - headers.address.size) + cut
     counts, published = _counts(runtime, headers.ends(runtime))
     first, pcs = expanded_stacks(functions, first, pcs)
     distinct, stack = np.unique(pcs, return_inverse=True)
@@ -128,8 +129,8 @@ def read_memory_profile(
         stack=stack.astype(np.uint32),
         frames=frames_of(functions, distinct),
         counts_bytes=runtime.layout.has("runtime.memRecordCycle", "alloc_bytes"),
-        complete=head is not None and not cut and published,
-        damaged=int(listed.size + loose.size - headers.address.size) + cut,
+        complete=head is not None and not damaged and published,
+        damaged=damaged,
     )
 
 
@@ -167,22 +168,24 @@ def _head(runtime: Runtime) -> int | None:
         data, _ = runtime.image.read_available(low, 8 * pointers.size)
         values = np.frombuffer(data, np.uint64)[pointers]
         values = np.unique(values[(values >= 1 << 16) & (values < 1 << 47) & (values % 8 == 0)])
-        for address in _headers(runtime, values).address.tolist():
-            if _hash_agrees(runtime, address):
-                return int(address)
+        headers = _headers(runtime, values)
+        found = headers.address[_stacks(runtime, headers)[2]]
+        if found.size:
+            return int(found[0])
     return None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Headers:
-    """Address, object size and number of frames of each bucket."""
+    """Address, object size, number of frames and hash of each bucket."""
 
     address: U64
     size: I64
     frames: I64
+    hash: U64
 
     def only(self, wanted: NDArray[np.bool_]) -> _Headers:
-        return _Headers(self.address[wanted], self.size[wanted], self.frames[wanted])
+        return _Headers(self.address[wanted], self.size[wanted], self.frames[wanted], self.hash[wanted])
 
     def stacks(self, runtime: Runtime) -> U64:
         """Return where each stack begins."""
@@ -199,39 +202,40 @@ def _headers(runtime: Runtime, addresses: U64) -> _Headers:
     frames, size = rows.column("nstk"), rows.column("size")
     sound = rows.present & (rows.column("typ") == _MEMORY)
     sound &= (frames > 0) & (frames <= _MAX_FRAMES) & (size > 0) & (size < 1 << 47)
-    return _Headers(addresses[sound], size[sound].astype(np.int64), frames[sound].astype(np.int64))
-
-
-def _hash_agrees(runtime: Runtime, address: int) -> bool:
-    """Compare a bucket's hash with that of its stack and size (mprof.go, stkbucket)."""
-    layout, image = runtime.layout, runtime.image
-
-    def field(name: str) -> int:
-        return image.u64(address + layout.offset("runtime.bucket", name))
-
-    try:
-        stack = image.words(address + layout.size("runtime.bucket"), field("nstk"))
-        found = 0
-        for value in (*stack.tolist(), field("size")):
-            found = (found + value) * 1025 & _WORD
-            found ^= found >> 6
-        found = found * 9 & _WORD
-        return field("hash") == found ^ found >> 11
-    except NotCaptured:
-        return False
+    return _Headers(
+        addresses[sound],
+        size[sound].astype(np.int64),
+        frames[sound].astype(np.int64),
+        rows.column("hash")[sound],
+    )
 
 
 def _stacks(runtime: Runtime, headers: _Headers) -> tuple[I64, U64, NDArray[np.bool_]]:
-    """Return where each bucket's stack begins, all return addresses, and which stacks are captured."""
+    """Return where each bucket's stack begins, all return addresses, and which are whole, by their hash."""
     lengths = headers.frames
     first = np.zeros(lengths.size + 1, np.int64)
     np.cumsum(lengths, out=first[1:])
     within = np.arange(int(first[-1]), dtype=np.int64) - np.repeat(first[:-1], lengths)
     starts = np.repeat(headers.stacks(runtime), lengths)
-    pcs, there = words_at(runtime.pages, starts + (8 * within).astype(np.uint64))
-    gaps = np.zeros(int(first[-1]) + 1, np.int64)
-    np.cumsum(~there, out=gaps[1:])
-    return first, pcs, gaps[first[1:]] == gaps[first[:-1]]
+    pcs, _ = words_at(runtime.pages, starts + (8 * within).astype(np.uint64))
+    return first, pcs, headers.hash == _hashes(headers, first, pcs)
+
+
+def _hashes(headers: _Headers, first: I64, pcs: U64) -> U64:
+    """Return the hash of each bucket's stack and size (mprof.go, stkbucket)."""
+    found = np.zeros(headers.address.size, np.uint64)
+
+    def add(which: NDArray[np.intp], values: U64) -> None:
+        mixed = (found[which] + values) * np.uint64(1025)
+        found[which] = mixed ^ (mixed >> np.uint64(6))
+
+    for position in range(int(headers.frames.max(initial=0))):
+        longer = np.flatnonzero(headers.frames > position)
+        add(longer, pcs[first[longer] + position])
+    add(np.arange(found.size), headers.size.astype(np.uint64))
+    found *= np.uint64(9)
+    hashes: U64 = found ^ (found >> np.uint64(11))
+    return hashes
 
 
 def _counts(runtime: Runtime, records: U64) -> tuple[I64, bool]:
@@ -250,8 +254,9 @@ def _counts(runtime: Runtime, records: U64) -> tuple[I64, bool]:
         for side, name in enumerate(("allocs", "frees")):
             at = start + runtime.layout.offset("runtime.memRecordCycle", name)
             words, present = words_at(runtime.pages, records + np.uint64(at))
-            counts[number, side] = words.astype(np.int64)
-            complete = complete and bool(present.all())
+            sound = present & (words < _MOST_OBJECTS)
+            counts[number, side] = np.where(sound, words, 0).astype(np.int64)
+            complete = complete and bool(sound.all())
     served = counts[0] + counts[1 + _cycle(runtime) % _CYCLES]
     return (served if served.any() else counts.sum(axis=0)), complete
 

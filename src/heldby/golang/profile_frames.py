@@ -61,7 +61,7 @@ def frames_of(functions: FunctionTable, addresses: U64) -> tuple[ProfileFrame, .
 
 def _frame(functions: FunctionTable, address: int, row: int) -> ProfileFrame:
     if row < 0:
-        return ProfileFrame(address, address - 1, "", "", 0, 0, 0, inlined=False, hidden=False)
+        return ProfileFrame(address, max(address - 1, 0), "", "", 0, 0, 0, inlined=False, hidden=False)
     entry = functions.entry(row)
     # The instruction after a call may belong to something else; pprof decides by it what to hide all the same
     # (runtime/pprof/protomem.go calls FuncForPC with the return address).

@@ -20,6 +20,7 @@ SAMPLE_TYPES: Final = (
     ("inuse_objects", "count"),
     ("inuse_space", "bytes"),
 )
+_MOST: Final = (1 << 63) - 1024  # the largest of a float
 
 
 def heap_profile(
@@ -57,8 +58,14 @@ def scaled(count: int, size: int, rate: int) -> tuple[int, int]:
         return 0, 0
     if rate <= 1:
         return count, count * size
-    scale = 1 / (1 - math.exp(-size / rate))
-    return int(count * scale), int(count * size * scale)
+    chance = 1 - math.exp(-size / rate)
+    scale = 1 / chance if chance else math.inf
+    return _whole(count * scale), _whole(count * size * scale)
+
+
+def _whole(value: float) -> int:
+    """Return what fits 64 bits: only a damaged capture has more."""
+    return int(max(min(value, _MOST), -_MOST))
 
 
 class HeapLocations:

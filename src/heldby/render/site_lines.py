@@ -17,6 +17,7 @@ from heldby.units import format_count
 _WORDS: Final = "allocated at "
 _SHOWN: Final = "pprof shows "
 _NAMES: Final = 3
+_SHORTEST_NAME: Final = 24
 
 
 def allocated_at(answer: Answer, holder: int, room: int) -> str:
@@ -40,14 +41,12 @@ def allocated_at(answer: Answer, holder: int, room: int) -> str:
     share = f" {percent(most / total)}"
     count = samples[frame]
     stands_on = f" ({format_count(count)} sample{'' if count == 1 else 's'})"
-    for text in (
-        full + place + share + stands_on,
-        function + place + share + stands_on,
-        function + place + share,
-    ):
-        if cell_len(text) <= room - len(_WORDS):
-            return f"{_WORDS}{text}"
-    return f"{_WORDS}{shorten(function, room - len(_WORDS) - len(share))}{share}"
+    room -= len(_WORDS)
+    for name, rest in ((full, place + share + stands_on), (function, place + share + stands_on)):
+        if cell_len(name + rest) <= room:
+            return _WORDS + name + rest
+    rest = place + share if room - cell_len(place + share) >= _SHORTEST_NAME else share
+    return _WORDS + shorten(function, room - cell_len(rest)) + rest
 
 
 def pprof_shows(answer: Answer, holder: int, room: int) -> str:
