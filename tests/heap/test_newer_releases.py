@@ -39,7 +39,7 @@ def of_tomorrow(folder: Path, mode: Mode) -> Path:
 def test_newer_release_with_debug_information_is_read_with_a_caveat(tmp_path: Path) -> None:
     with running(of_tomorrow(tmp_path, Mode.DEFAULT)) as program:
         wait_until_still(program.pid)
-        heap = heldby.open(program.pid)
+        heap = heldby.open(program.pid).heap
         said = program.ready
 
     assert said["go"] == heap.process.runtime.version == "go1.28.1"
@@ -113,7 +113,7 @@ def test_field_that_is_gone_is_named() -> None:
 def test_heap_that_contradicts_the_runtimes_numbers_is_refused_by_name() -> None:
     with running(scenario_program("structs", toolchain(NEWEST))) as program:
         wait_until_still(program.pid)
-        heap = heldby.open(program.pid)
+        heap = heldby.open(program.pid).heap
     layout = heap.process.runtime.layout
     stacks = Stacklike(np.full(50, Outcome.WHOLE, np.uint8))
 

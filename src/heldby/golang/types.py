@@ -265,8 +265,13 @@ class TypeTable:
             return self._make_bucket_part(role, base)
         if role == "map":
             if self._has_buckets(base):
-                known = GoType(name=of.name, kind=KIND_BUCKET_MAP, size=48, ptrbytes=48, elem=base)
-                return self.add(known, pointer_mask=0b101100)  # buckets, oldbuckets, extra
+                # 48 bytes up to Go 1.23, 56 in 1.24 and 1.25, which count how often a map was cleared.
+                words = [layout.offset("runtime.hmap", f) // 8 for f in ("buckets", "oldbuckets", "extra")]
+                size = layout.size("runtime.hmap")
+                known = GoType(
+                    name=of.name, kind=KIND_BUCKET_MAP, size=size, ptrbytes=max(words) * 8 + 8, elem=base
+                )
+                return self.add(known, pointer_mask=sum(1 << word for word in words))
             known = GoType(name=of.name, kind=KIND_MAP, size=48, ptrbytes=24, elem=base)
             return self.add(known, pointer_mask=1 << 2)
         if role == "table":
