@@ -115,6 +115,14 @@ class _Turn:
             self._fd = None
 
 
+def inner_kernel(function: _F) -> _F:
+    """Compile a helper that only kernels call, once for all of them; it has no cache and no door to Python.
+
+    Unpacking arguments that hold many arrays costs more to compile than a small helper itself.
+    """
+    return njit(no_cpython_wrapper=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+
+
 def _survive_bad_cache(dispatcher: Any, lock: Path) -> None:
     """Make a damaged cache file a miss, and a full disk no reason to stop.
 

@@ -37,7 +37,6 @@ SAMPLED_BUDGET: Final = 1 << 20
 """Values that the first screen visits for each holder; `heldby cost` visits all."""
 _EVIDENCE_CELLS: Final = 62
 """What fits beside a holder on a screen of 80 cells."""
-_EVERYTHING: Final = 1 << 40
 _FEWEST_OBJECTS: Final = 1000
 _WORTH_IT: Final = 0.25
 _WORTH_IT_OF_LIVE: Final = 0.05
@@ -77,6 +76,8 @@ def measure_costs(
         measured = ownership.rows[:texts]
         walk = ValueWalk(tree.heap)
         finder = ScopeFinder(tree, use, walk, [row.path for row in measured])
+        # Far more than an undamaged heap needs: a value has a few words, and 64 bytes of text count one.
+        everything = 16 * tree.heap.object_count + int(tree.heap.sizes.sum()) + (1 << 24)
         known: dict[int, TextAlternative | None] = {}
         found: list[tuple[TextAlternative | None, str | None]] = []
         for row in measured:
@@ -88,7 +89,7 @@ def measure_costs(
                 found.append((None, "nothing on the way to it has many elements of less than 64 KiB"))
                 continue
             if scope.path not in known:
-                budget = SAMPLED_BUDGET if sampled else _EVERYTHING
+                budget = SAMPLED_BUDGET if sampled else everything
                 known[scope.path] = measure_alternative(tree, finder, walk, scope, budget=budget)
             found.append((known[scope.path], None if known[scope.path] else _GIVEN_UP))
     found += [(None, None)] * (len(rows) - len(found))

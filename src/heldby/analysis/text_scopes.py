@@ -27,7 +27,6 @@ from heldby.heap.value_walk import ValueWalk
 LARGEST_UNIT: Final = 1 << 16
 _FEWEST_UNITS: Final = 16
 _MAP: Final = "internal/runtime/maps.Map"
-_MOST_ENTRIES: Final = 1 << 31
 # What an object is for the container that it is a part of.
 _NO_PART, _MAP_HEADER, _MAP_INNARD, _ARRAY = range(4)
 
@@ -176,7 +175,7 @@ class ScopeFinder:
                 continue
             mine = headers[numbers == number]
             addrs = heap.objects.addr[mine]
-            room = min(self._entries(mine) + 1024, _MOST_ENTRIES)
+            room = min(self._entries(mine) + 1024, int(heap.sizes.sum()))  # an entry takes a byte at least
             out = np.zeros(room, np.uint64)
             size, base, stride = (np.uint64(row[at]) for at in (0, 5, 6))
             pages = heap.process.runtime.pages

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from heldby.jit import ONE, ZERO, inline_kernel, kernel, u64
+from heldby.jit import ONE, ZERO, inline_kernel, inner_kernel, u64
 from heldby.memory.paging_kernels import PAGE_MISSING, PageTable, load64, page_of
 
 MISSING_BYTE = 256
@@ -45,7 +45,7 @@ def read64(memory, addr):
     return load64(pages.directory, pages.tables, pages.words, addr)
 
 
-@inline_kernel
+@inner_kernel
 def read_byte(memory, addr):
     """Return the byte at `addr`; 0 when it is missing."""
     return (read64(memory, addr & ~u64(7)) >> ((addr & u64(7)) << u64(3))) & u64(255)
@@ -96,7 +96,7 @@ def _rune_bytes(memory, addr, left, first):
     return size
 
 
-@kernel
+@inner_kernel
 def json_string_bytes(memory, addr, size, twice, invalid):
     """Return the bytes of the string of `size` bytes at `addr` as JSON, quotes included, and what is missing.
 

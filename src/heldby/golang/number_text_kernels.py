@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from heldby.jit import ONE, ZERO, high_product, inline_kernel, kernel, u64
+from heldby.jit import ONE, ZERO, high_product, inline_kernel, inner_kernel, kernel, u64
 
 _LOWEST_POWER, _HIGHEST_POWER = -292, 325
 
@@ -72,7 +72,7 @@ def _round_to_odd(high, low, scaled):
     return upper | (ONE if total > ONE else ZERO)
 
 
-@kernel
+@inner_kernel
 def float_text_bytes(powers, bits, is_single):
     """Return how long encoding/json writes the float with these bits; 0 for NaN and infinities.
 

@@ -10,7 +10,7 @@ from heldby.memory.paging_kernels import load8, load64
 
 CONTAINER, HEAD = 1, 2
 _MOST_TABLES = u64(1 << 24)
-_MOST_GROUPS = u64(1 << 24)
+_MOST_GROUPS = u64(1 << 27)
 
 
 @kernel
@@ -35,10 +35,10 @@ def assign_heads(idom, order, mark, head):
 def list_entries(pages, headers, release, group_size, elem_base, elem_stride, out):
     """Write the addresses of the elements of the maps whose headers lie at `headers`; return how many there are.
 
-    What has no room in `out`, ``uint64[k]``, is counted only.
+    What has no room in `out`, ``uint64[k]``, is counted only. A damaged header ends it after `_MOST_GROUPS` groups.
     """
     directory, tables, words = pages.directory, pages.tables, pages.words
-    count = ZERO
+    count, left = ZERO, _MOST_GROUPS
     for m in range(u64(headers.size)):
         header = headers[m]
         length = min(load64(directory, tables, words, header + release.directory_length), _MOST_TABLES)
@@ -54,6 +54,8 @@ def list_entries(pages, headers, release, group_size, elem_base, elem_stride, ou
                 groups = load64(directory, tables, words, table + release.groups)
                 mask = load64(directory, tables, words, table + release.group_mask)
                 group_count = min(mask, _MOST_GROUPS) + ONE
+            group_count = min(group_count, left)
+            left -= group_count
             for g in range(group_count):
                 group = groups + g * group_size
                 for slot in range(u64(8)):
