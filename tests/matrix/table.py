@@ -34,6 +34,7 @@ _WHAT: Final = {
     Mode.POSITION_INDEPENDENT: "`-buildmode=pie`",
     Mode.STRIPPED_PIE: "`-buildmode=pie -ldflags='-s -w'`",
     Mode.NO_BUILD_INFO: "`-s -w`, no build information, no build id",
+    Mode.NO_RELEASE: "`-s -w`, says no release",
     Mode.CGO: "cgo, linked by gcc",
     Mode.CGO_STATIC: "cgo, static",
     Mode.CGO_STRIPPED_PIE: "cgo, PIE, `-s -w` (merged sections)",

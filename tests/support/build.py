@@ -57,6 +57,10 @@ class Mode(Enum):
     STRIPPED_PIE = Recipe(flags=("-buildmode=pie", "-ldflags=-s -w"))
     #: esbuild is shipped like this: nothing says which release built it but the runtime itself.
     NO_BUILD_INFO = Recipe(flags=("-trimpath", "-ldflags=-s -w"), drop=(".go.buildinfo", ".note.go.buildid"))
+    #: Nothing says which release it is: known by the structures of its runtime.
+    NO_RELEASE = Recipe(
+        flags=("-trimpath", "-ldflags=-s -w -X runtime.buildVersion=unknown"), drop=(".go.buildinfo",)
+    )
     CGO = Recipe(flags=("-ldflags=-linkmode=external",), cgo=True)
     CGO_STATIC = Recipe(flags=("-ldflags=-linkmode=external -extldflags=-static",), cgo=True)
     #: The C linker merges sections and moves pointers to read-only data into .data.rel.ro.

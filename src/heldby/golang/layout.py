@@ -69,6 +69,11 @@ class Layout:
         """Return the type of a field as DWARF names it."""
         return str(self._field(struct, field)[1])
 
+    def fields(self, struct: str, type_name: str) -> list[str]:
+        """Return the names of the fields of a type, as DWARF names it, in order."""
+        found = self._structs[struct]["fields"]
+        return [name for name, (_, of_type, _) in found.items() if of_type == type_name]
+
     def field_size(self, struct: str, field: str) -> int:
         """Return the bytes of a field. Raises CheckFailed when there is no such field."""
         return int(self._field(struct, field)[2])

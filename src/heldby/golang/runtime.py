@@ -8,20 +8,22 @@ module's variables and is known by a word that points back at itself: ``mheap_.p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from heldby.errors import CheckFailed, NotCaptured, NotGoProcess, Unsupported
-from heldby.golang.layout import Layout, is_newer, table_layout
+from heldby.golang.layout import KNOWN_RELEASES, Layout, is_newer, table_layout
 from heldby.golang.module import AddressRange, Module, ModuleHead, find_module_heads, read_modules
 from heldby.memory.image import Image
 from heldby.memory.paging_kernels import PageTable, build_page_table
 
 _VERSION: Final = re.compile(rb"(?:go1\.\d+|devel go1\.\d+)[ -~]{0,100}")
 _SPAN_CLASSES: Final = 136
+# What an allocator of mheap_ is called after, where that is not the structure's name.
+_ALLOCATED: Final = {"span": "mspan", "cache": "mcache"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,7 @@ class Runtime:
         pages: the same memory for compiled kernels (captured pages only).
         layout: offsets of this release.
         version: what the runtime calls itself, e.g. ``go1.27.3``.
+        says_release: whether it does; otherwise the release was told by its structures.
         modules: the program first, then plugins.
         mheap: address of ``runtime.mheap_``.
         symbols: addresses by name, as far as the executable tells; empty when stripped.
@@ -45,6 +48,7 @@ class Runtime:
     modules: tuple[Module, ...]
     mheap: int
     symbols: Mapping[str, int]
+    says_release: bool = True
 
     def mheap_word(self, *path: str) -> int:
         """Return a 64-bit field of ``mheap_``."""
@@ -86,11 +90,32 @@ def find_runtime(
     for head in heads:
         release = version or find_version(image, head)
         try:
+            if release is None:
+                return _runtime_by_structures(image, head, arch, symbols or {})
             layout = newer(release) if newer and is_newer(release) else table_layout(release, arch)
             return _runtime_of(image, head, layout, release, symbols or {})
         except (CheckFailed, Unsupported) as error:
             failures.append(error)
     raise failures[0]
+
+
+def _runtime_by_structures(image: Image, head: ModuleHead, arch: str, symbols: Mapping[str, int]) -> Runtime:
+    """Return the runtime of a program that hides its release (garble does), by the layout that fits it.
+
+    No two known releases agree in what is checked: `moduledata` of 1.26 and 1.27 differ in length, the others
+    in the allocators that `mheap_` has.
+    """
+    for release in KNOWN_RELEASES:
+        try:
+            found = _runtime_of(image, head, table_layout(f"go{release}", arch), f"go{release}", symbols)
+        except (CheckFailed, NotCaptured):
+            continue
+        return replace(found, says_release=False)
+    raise Unsupported(
+        "the program does not say which Go release built it, and its structures are those of none that is known",
+        cause="no build information and no runtime.buildVersion were found",
+        next_step="check that the core holds the program's data; see docs/adding-a-release.md",
+    )
 
 
 def _runtime_of(
@@ -111,10 +136,11 @@ def _runtime_of(
     return runtime
 
 
-def find_version(image: Image, head: ModuleHead) -> str:
+def find_version(image: Image, head: ModuleHead) -> str | None:
     """Return the release that the runtime names itself by, from the string ``runtime.buildVersion``.
 
     Garbled and ancient build information does not matter: the variable is a Go string in the program's data.
+    None where it says something else.
     """
     low, high = head.writable_range
     data, _ = image.read_available(low, (high - low) & ~7)
@@ -128,11 +154,7 @@ def find_version(image: Image, head: ModuleHead) -> str:
             continue
         if _VERSION.fullmatch(text):
             return text.decode("ascii")
-    raise Unsupported(
-        "the program does not say which Go release built it",
-        cause="no build information and no runtime.buildVersion were found",
-        next_step="check that the core holds the program's data",
-    )
+    return None
 
 
 def _find_mheap(image: Image, head: ModuleHead, layout: Layout) -> int:
@@ -176,13 +198,24 @@ def _span_classes_agree(image: Image, layout: Layout, mheap: int) -> bool:
 
 
 def _check_mheap(runtime: Runtime) -> None:
+    """Compare the sizes of what the runtime's own allocators hand out with those of the layout."""
     layout = runtime.layout
-    recorded = runtime.mheap_word("spanalloc", "size")
-    if recorded != layout.size("runtime.mspan"):
-        raise CheckFailed(
-            "mheap_.spanalloc.size",
-            f"the runtime's mspan has {recorded} bytes, the layout of {layout.release} says "
-            f"{layout.size('runtime.mspan')}",
-            cause=f"{runtime.version} was built with an experiment that moves fields, or is not what it says",
-            next_step="report the output of `go version -m` on the program",
-        )
+    for field, struct in _allocated_structures(layout):
+        recorded = runtime.mheap_word(field, "size")
+        if recorded != layout.size(struct):
+            raise CheckFailed(
+                f"mheap_.{field}.size",
+                f"the runtime's {struct.removeprefix('runtime.')} has {recorded} bytes, the layout of "
+                f"{layout.release} says {layout.size(struct)}",
+                cause=f"{runtime.version} was built with an experiment that moves fields, or is not what it says",
+                next_step="report the output of `go version -m` on the program",
+            )
+
+
+def _allocated_structures(layout: Layout) -> Iterator[tuple[str, str]]:
+    """Yield each allocator in `mheap_` with what it allocates: ``specialfinalizeralloc``, ``specialfinalizer``."""
+    for field in layout.fields("runtime.mheap", "runtime.fixalloc"):
+        name = field.removesuffix("alloc").removesuffix("Alloc")
+        struct = f"runtime.{_ALLOCATED.get(name, name)}"
+        if layout.has(struct):
+            yield field, struct

@@ -99,6 +99,10 @@ def assemble_process(core: CoreFile, *, exe: Path | None = None, symbols: Path |
         named = replace(main, named_by=names_from(symbols, main, runtime))
         programs = [named if each is main else each for each in programs]
         runtime = replace(runtime, symbols=_symbols(programs))
+    if not runtime.says_release:
+        caveats.append(
+            f"the program does not say which Go release built it: its structures are those of {runtime.version}"
+        )
     texts = [module.word("text") for module in runtime.modules]
     return Process(
         core=core,
