@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from heldby.capture import resident
 from tests.rss.examining import MIB, Examined, examine, examine_offheap
 from tests.support.toolchains import Toolchain
 
@@ -114,6 +115,21 @@ def test_a_mapped_file(go: Toolchain, tmp_path: Path) -> None:
     row = next(row for row in found.account.rows if row.name == "mapped files")
     assert row.parts[0].name == str(name)
     assert row.parts[0].bytes == 32 * MIB
+
+
+def test_more_of_a_mapped_file_than_is_counted_in_the_pause(
+    go: Toolchain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resident, "_MOST_BYTES", 16 * MIB)
+    found = examine("file", go, str(tmp_path / "mapped"))
+
+    require(found, "files", found.bytes_of("mapped files"))
+
+
+def test_memory_that_a_fork_does_not_get(go: Toolchain) -> None:
+    found = examine("unforked", go)
+
+    require(found, "anonymous", found.bytes_of("other anonymous memory"))
 
 
 def test_huge_pages_make_untouched_memory_resident(go: Toolchain) -> None:

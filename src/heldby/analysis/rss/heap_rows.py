@@ -60,7 +60,7 @@ def object_rows(heap: Heap, states: NDArray[np.uint8], evidence: Evidence) -> li
             LIVE,
             _absent(virtual, resident),
             "by letting go of what holds them",
-            _live_parts(heap, states),
+            _live_parts(spans, virtual),
         ),
         row(
             FINALIZERS_ROW,
@@ -219,10 +219,9 @@ def _fragmentation(classes: tuple[RssPart, ...]) -> str | None:
     return f"fragmentation: {top.bytes / total:.0%} in {top.name}{slots}"
 
 
-def _live_parts(heap: Heap, states: NDArray[np.uint8]) -> tuple[RssPart, ...]:
+def _live_parts(spans: SpanTable, virtual: NDArray[np.int64]) -> tuple[RssPart, ...]:
     """Return what of live objects is no payload, as far as spans alone tell (address space, not residency)."""
-    spans, span = heap.objects.spans, heap.objects.span
-    live = np.bincount(span[states == LIVE], minlength=len(spans))
+    live = virtual[:, LIVE] // np.maximum(spans.elemsize, np.uint64(1)).astype(np.int64)
     headers = int(live[spans.has_headers].sum())
     large = spans.large & (live > 0)
     rounding = int((spans.elemsize - spans.extent)[large].sum())

@@ -51,6 +51,7 @@ var causes = map[string]func() int{
 	"finalizers": finalizers,
 	"file":       file,
 	"huge":       huge,
+	"unforked":   unforked,
 	"untouched":  untouched,
 }
 
@@ -181,6 +182,18 @@ func file() int {
 	}
 	debug.FreeOSMemory()
 	return 32 * mebibyte
+}
+
+// unforked keeps 16 MiB that a fork of the process does not get.
+func unforked() int {
+	area, err := syscall.Mmap(-1, 0, 16*mebibyte, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
+	check(err)
+	check(syscall.Madvise(area, 10))
+	for at := range area {
+		area[at] = 3
+	}
+	mapped = area
+	return 16 * mebibyte
 }
 
 // huge writes one byte in every 2 MiB of a block of 64 MiB that it asked huge pages for.
