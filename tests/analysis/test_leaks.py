@@ -6,6 +6,7 @@ import functools
 import re
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ import pytest
 import heldby
 from heldby.analysis.drilldown.goroutines import GoroutineStacks, goroutines, read_goroutine_stacks
 from heldby.analysis.drilldown.leaks import Leaks, find_leaks
+from heldby.capture import capture_process
 from tests.support.build import MODES, Mode, scenario_program
+from tests.support.damage import Capture
 from tests.support.process import running, wait_until_still
 from tests.support.toolchains import Toolchain
 
@@ -48,6 +51,7 @@ WAITING = {
     "main.waitingChain": 3,
     "main.waitingForMain": 1,
 }
+ON_CHANNELS = {f"main.leaked{name}" for name in ("Receive", "Send", "Select", "Pair", "Chain")}
 #: Slots of runtime structures by release: hchan, sudog and g, rounded up to their size classes.
 CHANNEL = {"1.21": 96, "1.22": 96, **dict.fromkeys(("1.23", "1.24", "1.25", "1.26", "1.27"), 112)}
 RECORD = {"1.26": 112, "1.27": 112, **dict.fromkeys(("1.21", "1.22", "1.23", "1.24", "1.25"), 96)}
@@ -114,6 +118,33 @@ def test_the_leaked_keep_their_loads_and_channels(mode: Mode, go: Toolchain) -> 
     own = 8 * 1024 + 18 * CHANNEL[go.minor] + 3 * 64
     assert found.leaks.kept_bytes == own + records * RECORD[go.minor]
     assert found.leaks.kept_objects == 8 + 18 + 3 + records
+
+
+def test_records_in_circles_prove_nothing(go: Toolchain, tmp_path: Path) -> None:
+    """A damaged list of waiting records ends the search for it, and its goroutine is taken for one that may run."""
+    core, damaged = tmp_path / "leaks.core", tmp_path / "damaged.core"
+    with running(scenario_program("leaks", go)) as program:
+        wait_until_still(program.pid)
+        capture_process(program.pid, core)
+    capture = Capture(np.fromfile(core, np.uint8))
+    whole = read_goroutine_stacks(capture.heap)
+    link = capture.heap.process.runtime.layout.offset("runtime.sudog", "waitlink")
+    states, codes = whole.states
+    on_channels = [states.index(name) for name in ("chan receive", "chan send", "select")]
+    heads = whole.table.waiting[np.isin(codes, on_channels) & (whole.table.waiting != 0)]
+    data = capture.data.copy()
+    for head in heads.tolist():
+        capture.write(data, head + link, head)
+    data.tofile(damaged)
+
+    stacks = read_goroutine_stacks(heldby.open(damaged, cache=False).heap)
+    leaks = find_leaks(stacks.heap, stacks.table)
+
+    assert leaks.unknown == heads.size > 20
+    leaked = Counter(function_of(stacks, int(row)) for row in np.flatnonzero(leaks.leaked))
+    # What waits on channels is unknown now; a closed list does not touch those that wait for nothing or a lock.
+    assert set(leaked) <= {name for name in LEAKED if name not in ON_CHANNELS}
+    assert leaked["main.leakedNilSend"] == 1
 
 
 def test_groups_are_stacks_with_what_they_retain(go: Toolchain) -> None:

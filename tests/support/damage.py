@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 import heldby
 from heldby.analysis import answer_of, heap_profile_of, holder_profile_of, joined_profile_of
+from heldby.analysis.drilldown import goroutines, paths, references, top, tree, what_if
 from heldby.binary.executable import parse_executable
 from heldby.cli.run import output_console
 from heldby.errors import HeldbyError, InternalError, MissingData
@@ -39,6 +40,7 @@ from heldby.heap.loading import load_heap
 from heldby.memory.core_file import PROGRAM_HEADER, CoreFile, parse_core
 from heldby.render.first_screen import print_first_screen
 from heldby.render.json_output import to_json
+from heldby.render.table_output import table_text, table_to_json
 from tests.support.process import end_with_us
 
 MOST_SECONDS = 60
@@ -260,6 +262,26 @@ class Damage:
             self.data[first + 56 * row] = 0
 
 
+def ask_further(heap: Heap) -> None:
+    """Put the questions that follow the first screen, and print what they answer."""
+    tables = [top.top(heap, by, limit=5) for by in top.DIMENSIONS]
+    tables.append(tree.merged_tree(heap, depth=4, most=20))
+    tables.append(tree.object_tree(heap, depth=2))
+    tables.append(goroutines.goroutines(goroutines.read_goroutine_stacks(heap), limit=5))
+    live = np.flatnonzero(heap.live)
+    if live.size:
+        addr = int(heap.objects.addr[live[live.size // 2]])
+        tables += [references.references(heap, addr, into=into) for into in (True, False)]
+        tables += [paths.paths(heap, hex(addr), strong=strong) for strong in (False, True)]
+        tables.append(paths.paths_of_all_roots(heap, hex(addr)))
+    named = next((str(path) for path in tables[len(top.DIMENSIONS)]["path"].to_list() if path), None)
+    if named is not None:
+        tables.append(what_if.what_if(heap, [named]))
+    for table in tables:
+        table_text(table)
+        table_to_json(table)
+
+
 def ask(path: Path) -> str:
     """Put every question to a file that the commands put; return ``answer`` or the name of our error."""
     try:
@@ -272,6 +294,7 @@ def ask(path: Path) -> str:
             with contextlib.suppress(MissingData):
                 export(heap)
         retained = sum(row.retained_bytes for row in answer.holders)
+        ask_further(heap)
         if not retained <= (answer.heap.live_bytes or 0) <= (answer.heap.object_bytes or 0):
             return f"BAD sums: {retained} retained, {answer.heap.live_bytes} live"
     except InternalError:
