@@ -236,3 +236,11 @@ def test_the_allocators_slot_for_a_size(size: int, slot: int) -> None:
 def test_there_are_67_size_classes() -> None:
     assert len(SIZE_CLASSES) == 67
     assert list(SIZE_CLASSES) == sorted(SIZE_CLASSES)
+
+
+@pytest.mark.ptrace
+def test_named_map_types_have_their_package_in_every_release(types: TypeTable) -> None:
+    # The descriptor of a map is longer or shorter by release; the package stands behind it.
+    maps = np.flatnonzero(types.kind[: len(types)] == scan.MAP).tolist()
+    named = {types[number].name: types[number].package for number in maps if types[number].package}
+    assert named["main.Registry"] == "main"

@@ -24,6 +24,8 @@ U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
 _FIRST_BITS: Final = 64
 _MAX_CANDIDATES: Final = 512
+# Different shapes that one round looks at, those of most bytes first.
+_MAX_SHAPES: Final = 1 << 14
 # Words of the objects that one round looks at, each object counted once for every candidate.
 _MAX_WORDS: Final = 1 << 26
 
@@ -50,6 +52,7 @@ class LargeShapes:
             np.array([row[column] for row in sound], np.uint64) for column in range(1, 5)
         )
         self._slot = slot_bytes_of(self._size)
+        self._known: dict[tuple[int, ...], U32] = {}
 
     def pairs(self, heap: HeapView, objects: U32, sample: int | None) -> tuple[U32, U32, U32]:
         """Return objects with the packed types that they can have, one row each, and those of pointers only.
@@ -79,12 +82,16 @@ class LargeShapes:
         order = np.argsort(group, kind="stable")
         bounds = np.searchsorted(group[order], np.arange(example.size + 1))
         pair_object, pair_type = [objects[:0]], [objects[:0]]
-        for row, place in enumerate(example.tolist()):
+        most = np.argsort(-np.diff(bounds) * elemsize[example].astype(np.int64), kind="stable")[:_MAX_SHAPES]
+        for row in most.tolist():
+            place = example[row]
             mine = order[bounds[row] : bounds[row + 1]]
             if sample is not None and mine.size > sample:
                 mine = mine[:: mine.size // sample]
-            shape = (int(v[place]) for v in (elemsize, room, first, last, count))
-            found = self._candidates(*shape)
+            shape = tuple(int(v[place]) for v in (elemsize, room, first, last, count))
+            if shape not in self._known:
+                self._known[shape] = self._candidates(*shape)
+            found = self._known[shape]
             work = mine.size * found.size * int(elemsize[place]) // 8
             if found.size > _MAX_CANDIDATES or work > self._budget:
                 continue

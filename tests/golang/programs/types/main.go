@@ -139,6 +139,11 @@ var (
 	others   []*Place
 )
 
+// Registry is a map with a name: its descriptor says more than those of other maps.
+type Registry map[uint16]bool
+
+var registry any = Registry{}
+
 // Place has the name of another package's type.
 type Place struct{ where *Leaf }
 
