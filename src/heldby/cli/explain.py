@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--src",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
     help="Where the Go source lies, if not where it was built.",
 )
@@ -65,17 +65,15 @@ def explain(
     """
     if output is not None:
         refuse_existing(output, force=force)
-    from heldby.source import SourceLines
-
-    lines = SourceLines(src)
     with run.working() as progress:
         heap = source.open(run, progress)
         from heldby.analysis import answer_of
         from heldby.analysis.source_statements import with_source
+        from heldby.source import SourceLines
 
         answer = answer_of(heap, progress=progress)
         with progress.phase("source"):
-            answer = with_source(answer, lines)
+            answer = with_source(answer, SourceLines(src))
     if output is None:
         show(run, answer, output_format, limit)
     else:
