@@ -118,6 +118,16 @@ class Session:
         return self._table("sites")
 
     @property
+    def held(self) -> Relation:
+        """What each holder holds of what each site allocated: estimates from samples."""
+        return self._table("held")
+
+    @property
+    def samples(self) -> Relation:
+        """The sampled objects that still exist, each with its site."""
+        return self._table("samples")
+
+    @property
     def strings(self) -> Relation:
         """The string values in objects and variables, with their texts: contents of the process's memory.
 

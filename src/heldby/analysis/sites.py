@@ -44,6 +44,8 @@ class SiteMatrix:
         live, garbage: estimates by site.
         site, holder: ``int64[c]``, the cells that have samples; `NOBODY` holds garbage.
         cells: their estimates, largest first within a site.
+        objects: ``uint32[s]``, the sampled objects.
+        site_of_object: ``int64[s]``, the site of each.
         lost_samples: sampled objects whose stack is not in the capture.
     """
 
@@ -54,6 +56,8 @@ class SiteMatrix:
     site: I64
     holder: I64
     cells: Estimates
+    objects: NDArray[np.uint32]
+    site_of_object: I64
     lost_samples: int
 
     def sites(self) -> tuple[Site, ...]:
@@ -112,6 +116,8 @@ def site_matrix(ownership: Ownership) -> SiteMatrix | None:
         site=cell // width,
         holder=cell % width - 1,
         cells=cells,
+        objects=objects,
+        site_of_object=site,
         lost_samples=lost,
     )
 

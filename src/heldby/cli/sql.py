@@ -38,7 +38,8 @@ _EXPLAIN: Final = re.compile(r"\s*explain\b", re.IGNORECASE)
 def sql(run: Run, source: HeapSource, query: str | None, output: Output) -> None:
     """Ask the heap of TARGET in SQL, DuckDB's dialect.
 
-    Tables: objects, types, fields, edges, roots, goroutines, spans, holders, sites, strings, dominators.
+    Tables: objects, types, fields, edges, roots, goroutines, spans, holders, sites, held, samples,
+    strings, dominators.
     DESCRIBE objects lists columns; docs/sql.md says what they mean.
     Queries only read, and see nothing but these tables.
 

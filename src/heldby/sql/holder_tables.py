@@ -1,4 +1,4 @@
-"""Tables of who holds what: holders, sites, goroutines."""
+"""Tables of who holds what: holders, goroutines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.analysis.answer import Holder, Site
+from heldby.analysis.answer import Holder
 from heldby.analysis.table import Kind
 from heldby.golang.layout import Layout
 from heldby.sql.facts import Facts, Known, Texts, texts
@@ -67,46 +67,6 @@ HOLDERS: Final = TableOf(
             "for what several hold: who they are; NULL otherwise",
             _holders(lambda h: "; ".join(h.held_by) or None, text=True),
         ),
-    ),
-)
-
-
-def _sites(of: Callable[[Site], Any], *, text: bool = False) -> Callable[[Facts], Known | Texts]:
-    def values(facts: Facts) -> Known | Texts:
-        found = [of(site) for site in facts.answer.sites]
-        return texts(found) if text else numbers(found)
-
-    return values
-
-
-SITES: Final = TableOf(
-    "sites",
-    "An allocation site of the runtime's memory profile. Empty where the profile was not read.",
-    (
-        ColumnOf("site", Kind.NUMBER, "its number", lambda f: np.arange(len(f.answer.sites))),
-        ColumnOf(
-            "function",
-            Kind.TEXT,
-            "that allocated",
-            _sites(lambda s: s.stack[0].func if s.stack else None, text=True),
-        ),
-        ColumnOf(
-            "file",
-            Kind.TEXT,
-            "of that call",
-            _sites(lambda s: s.stack[0].file if s.stack else None, text=True),
-        ),
-        ColumnOf("line", Kind.NUMBER, "of that call", _sites(lambda s: s.stack[0].line if s.stack else None)),
-        ColumnOf(
-            "stack",
-            Kind.TEXT,
-            "all calls, the allocating one first, with ` < ` between",
-            _sites(lambda s: " < ".join(frame.func for frame in s.stack), text=True),
-        ),
-        ColumnOf(
-            "live_bytes", Kind.BYTES, "live bytes allocated there, estimated", _sites(lambda s: s.live_bytes)
-        ),
-        ColumnOf("live_objects", Kind.COUNT, "live objects, estimated", _sites(lambda s: s.live_objects)),
     ),
 )
 
