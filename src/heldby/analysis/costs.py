@@ -113,8 +113,8 @@ def _cost(line: NDArray[np.int64], texts: TextAlternative | None, why: str | Non
     )
 
 
-def cost_evidence(cost: Cost) -> tuple[str, ...]:
-    """Return the one or two lines that stand below a holder."""
+def cost_evidence(cost: Cost, *, texts: bool) -> tuple[str, ...]:
+    """Return the one or two lines that stand below a holder; with `texts`, the second says what texts save."""
     if not cost.bytes or cost.objects < _FEWEST_OBJECTS:
         return ()
     largest = sorted(
@@ -131,17 +131,21 @@ def cost_evidence(cost: Cost) -> tuple[str, ...]:
     for part in parts:
         line += f", {part}" if len(line) + len(part) + 2 <= _EVIDENCE_CELLS else ""
     lines = [line]
-    if cost.texts is not None and is_worth_it(cost.texts):
+    if texts and cost.texts is not None and is_worth_it(cost.texts):
         lines.append(text_sentence(cost.texts, short=True))
     return tuple(lines)
 
 
 def with_costs(holders: tuple[Holder, ...], costs: HolderCosts) -> tuple[Holder, ...]:
     """Return the holders, which stand in the order of the rows, with their costs and a line on them."""
-    return tuple(
-        replace(holder, cost=cost, evidence=(*holder.evidence, *cost_evidence(cost)))
-        for holder, cost in zip(holders, costs.costs, strict=False)
-    )
+    seen: set[str] = set()
+    found = []
+    for holder, cost in zip(holders, costs.costs, strict=False):  # everything else may be nothing
+        lines = cost_evidence(cost, texts=cost.texts is not None and cost.texts.path not in seen)
+        if cost.texts is not None:
+            seen.add(cost.texts.path)
+        found.append(replace(holder, cost=cost, evidence=(*holder.evidence, *lines)))
+    return tuple(found)
 
 
 def cause_text(name: str) -> str:
@@ -185,9 +189,7 @@ def text_findings(costs: HolderCosts, live_bytes: int) -> tuple[Finding, ...]:
             continue
         holder = tree.text(row.path).strip()
         if not findings:
-            shared = tree.root_kind(tree.root_of(row.path)) == "object"
-            who = "all that hold it must" if shared else "nothing else keeps it"
-            title = f"Letting go of {holder}: {who}"
+            title = f"Letting go of {holder}"
             findings.append(Finding(rule="let-go", title=title, holder=holder, saving_bytes=row.bytes))
         evidence = {
             "current_bytes": texts.current_bytes,
@@ -196,7 +198,7 @@ def text_findings(costs: HolderCosts, live_bytes: int) -> tuple[Finding, ...]:
             "objects": texts.objects,
             "measured_every": texts.every,
         }
-        title = f"Keep each of the {texts.units:,} elements of {texts.path} as one JSON text"
+        title = f"Keep {texts.path} as JSON, one text for each element"
         findings.append(
             Finding(
                 rule="keep-as-text",

@@ -6,7 +6,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"strings"
 )
 
 // Record takes 48 bytes: 8 + 16 + 24.
@@ -44,12 +43,47 @@ var (
 	cells   []*Cell
 )
 
+// Baseline is what the demo service keeps for each path.
+type Baseline struct {
+	Path string
+	Mean float64
+	m2   float64
+	Seen []string
+}
+
+var manager struct{ paths map[string]*Baseline }
+
+// baselines keeps 2,000 baselines of 200 identifiers each.
+func baselines() {
+	manager.paths = make(map[string]*Baseline)
+	for i := range 2000 {
+		b := &Baseline{Path: text(24, i), Mean: 0.5, m2: 1.5}
+		for j := range 200 {
+			b.Seen = append(b.Seen, text(16, i*200+j))
+		}
+		manager.paths[text(24, i)] = b
+	}
+}
+
 func text(size, n int) string {
 	return fmt.Sprintf("%0*d", size, n)
 }
 
 func main() {
 	debug.SetGCPercent(-1)
+	if len(os.Args) > 1 {
+		baselines()
+	} else {
+		small()
+	}
+	runtime.GC()
+	runtime.GC()
+	fmt.Println(`{"ready": true}`)
+	os.Stdin.Read(make([]byte, 1))
+	fmt.Println(len(texts), len(table), len(records), len(secrets), list, len(anys), large, len(cells), len(manager.paths))
+}
+
+func small() {
 	texts = make([]string, 0, 1500)
 	for i := range 1000 {
 		texts = append(texts, text(20, i))
@@ -80,10 +114,4 @@ func main() {
 	for i := 0; i < len(all); i += 128 {
 		cells = append(cells, all[i])
 	}
-	all = nil
-	runtime.GC()
-	runtime.GC()
-	fmt.Println(`{"ready": true}`)
-	os.Stdin.Read(make([]byte, 1))
-	fmt.Println(len(texts), len(table), len(records), len(secrets), list, len(anys), large, len(cells), strings.Count("a", "a"))
 }
