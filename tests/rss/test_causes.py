@@ -37,6 +37,16 @@ def test_live_objects(go: Toolchain) -> None:
     assert "nothing leaks outside the heap" in str(found.account.verdict)
 
 
+def test_rounding_up_to_size_classes(go: Toolchain) -> None:
+    found = examine("rounded", go)
+    parts = next(row.parts for row in found.account.rows if row.name == "live objects")
+
+    found.require_whole()
+    (rounding,) = (part for part in parts if part.name == "of it rounding up to size classes")
+    assert found.amount <= rounding.bytes < found.amount + (64 << 10)
+    assert 100_000 <= (rounding.count or 0) < 102_000
+
+
 def test_garbage(go: Toolchain) -> None:
     found = examine("garbage", go)
 
@@ -45,6 +55,9 @@ def test_garbage(go: Toolchain) -> None:
     row = next(row for row in found.account.rows if row.name == "garbage, not swept")
     assert row.parts[0].name == "main.record"
     assert row.parts[0].count == 400_000
+    (site,) = (part for part in row.parts if part.name.startswith("allocated at main.live main.go:"))
+    # About 98 samples, one in 512 KiB: three standard deviations are 30 %.
+    assert 0.6 * found.amount < site.bytes < 1.4 * found.amount
 
 
 def test_headroom(go: Toolchain) -> None:

@@ -49,7 +49,7 @@ def _made(heap: Heap, progress: Progress) -> Answer:
     totals = heap_totals(heap)
     core = heap.process.core
     with progress.phase("resident memory"):
-        account = rss_account(core, heap.process, heap)
+        account = rss_account(core, heap.process, heap, detailed=False)
     return Answer(
         capture=capture_facts(core),
         process=process_facts(core, heap.process, heap.goroutine_count),

@@ -38,7 +38,8 @@ class MemoryStatistics:
             runtime's own structures.
         collections, forced_collections: number of cycles that ended.
         last_collection_unix: seconds since 1970, None before the first.
-        cpu_share: of the CPU time available, taken by the collector since the program started.
+        cpu_share: of the CPU time available, taken by the collector since the program started; None for
+            a number that is no share.
         pause_total_ns, longest_recent_pause_ns: stop-the-world pauses, all; of the last 256 cycles.
     """
 
@@ -58,7 +59,7 @@ class MemoryStatistics:
     collections: int
     forced_collections: int
     last_collection_unix: float | None
-    cpu_share: float
+    cpu_share: float | None
     pause_total_ns: int
     longest_recent_pause_ns: int
 
@@ -123,7 +124,7 @@ def _read(runtime: Runtime, at: int) -> MemoryStatistics | None:
     pauses = image.words(at + layout.offset(_STATS, "pause_ns"), _PAUSES)
     last = word("last_gc_unix")
     (share,) = image.unpack("<d", at + layout.offset(_STATS, "gc_cpu_fraction"))
-    if min(heap.values()) < 0 or not 0 <= share <= 1:
+    if min(heap.values()) < 0:
         return None
     return MemoryStatistics(
         **heap,
@@ -138,7 +139,7 @@ def _read(runtime: Runtime, at: int) -> MemoryStatistics | None:
         collections=image.u32(at + layout.offset(_STATS, "numgc")),
         forced_collections=image.u32(at + layout.offset(_STATS, "numforcedgc")),
         last_collection_unix=last / 1e9 if 0 < last < 1 << 62 else None,
-        cpu_share=float(share),
+        cpu_share=float(share) if 0 <= share <= 1 else None,
         pause_total_ns=word("pause_total_ns"),
         longest_recent_pause_ns=int(pauses.max(initial=0)),
     )

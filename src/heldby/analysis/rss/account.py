@@ -51,7 +51,9 @@ class _Facts:
     collector: Collector | None = None
 
 
-def rss_account(core: CoreFile, process: Process | None = None, heap: Heap | None = None) -> RssAccount:
+def rss_account(
+    core: CoreFile, process: Process | None = None, heap: Heap | None = None, *, detailed: bool = True
+) -> RssAccount:
     """Return where the memory went, as far as can be told.
 
     O(objects + goroutines + mappings). Without `heap` the heap's objects are one row, without `process` all
@@ -61,6 +63,7 @@ def rss_account(core: CoreFile, process: Process | None = None, heap: Heap | Non
         core: the core or capture.
         process: with its program and runtime.
         heap: its heap.
+        detailed: with what live objects and garbage consist of.
     """
     evidence = read_evidence(core)
     claims = Claims()
@@ -68,7 +71,7 @@ def rss_account(core: CoreFile, process: Process | None = None, heap: Heap | Non
     facts = _Facts()
     if process is not None:
         facts = _read_facts(core, process.runtime, heap)
-        rows = _go_rows(process.runtime, facts, heap, evidence, claims)
+        rows = _go_rows(process.runtime, facts, heap, evidence, claims, detailed=detailed)
     if evidence.memory:
         budget = _runtime_budget(facts.statistics, rows)
         rows = _joined([*rows, *MappingRows(core, process, evidence, claims, budget).rows()])
@@ -103,12 +106,18 @@ def _read_facts(core: CoreFile, runtime: Runtime, heap: Heap | None) -> _Facts:
 
 
 def _go_rows(
-    runtime: Runtime, facts: _Facts, heap: Heap | None, evidence: Evidence, claims: Claims
+    runtime: Runtime,
+    facts: _Facts,
+    heap: Heap | None,
+    evidence: Evidence,
+    claims: Claims,
+    *,
+    detailed: bool,
 ) -> list[RssRow]:
     rows: list[RssRow] = []
     if facts.spans is not None:
         if heap is not None:
-            rows += object_rows(heap, object_states(heap), evidence)
+            rows += object_rows(heap, object_states(heap), evidence, detailed=detailed)
         else:
             rows += span_rows(facts.spans, evidence)
         if facts.free is not None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from heldby.analysis.answer import RssPart, RssRow
 from heldby.analysis.finalizer_reach import GARBAGE, LIVE, ONLY_FINALIZERS
 from heldby.analysis.rss.evidence import Claims, Evidence
+from heldby.analysis.rss.heap_parts import garbage_parts, live_parts
 from heldby.analysis.slot_kernels import account_slots
 from heldby.golang.free_pages import FreePages
 from heldby.golang.objects import ObjectTable
@@ -28,12 +29,10 @@ RETURNED_ROW: Final = "free pages, given back"
 IN_USE_ROW: Final = "spans in use"
 
 _FREE, _TAIL = 3, 4
-_MOST_PARTS: Final = 12
-_HEADER: Final = 8
 
 
-def object_rows(heap: Heap, states: NDArray[np.uint8], evidence: Evidence) -> list[RssRow]:
-    """Return the rows of everything in spans. O(objects) for spans that are resident in part, else O(spans)."""
+def object_rows(heap: Heap, states: NDArray[np.uint8], evidence: Evidence, *, detailed: bool) -> list[RssRow]:
+    """Return the rows of everything in spans, with `detailed` what they consist of. O(objects)."""
     objects, spans = heap.objects, heap.objects.spans
     virtual = _by_span(objects, states, _everything(spans))
     resident = None if evidence.pages is None else _by_span(objects, states, evidence.pages)
@@ -60,7 +59,7 @@ def object_rows(heap: Heap, states: NDArray[np.uint8], evidence: Evidence) -> li
             LIVE,
             _absent(virtual, resident),
             "by letting go of what holds them",
-            _live_parts(spans, virtual),
+            live_parts(heap, states, virtual) if detailed else (),
         ),
         row(
             FINALIZERS_ROW,
@@ -74,7 +73,7 @@ def object_rows(heap: Heap, states: NDArray[np.uint8], evidence: Evidence) -> li
             GARBAGE,
             "freed by the next collection",
             "by the next collection",
-            _garbage_parts(heap, states),
+            garbage_parts(heap, states) if detailed else (),
         ),
         row(
             FREE_SLOTS_ROW,
@@ -186,9 +185,10 @@ def _everything(spans: SpanTable) -> Residency:
             ((spans.base + spans.pages * np.uint64(PAGE_BYTES)) >> np.uint64(26)).tolist(),
             strict=True,
         )
-        if high - low > 1
+        if 1 < high - low < directory.size
     ]
-    directory[np.concatenate([blocks, *inner])] = 0
+    known = np.concatenate([blocks, *inner])
+    directory[known[known < directory.size]] = 0
     return Residency(directory, np.full((1, 256), ~np.uint64(0), np.uint64))
 
 
@@ -217,32 +217,3 @@ def _fragmentation(classes: tuple[RssPart, ...]) -> str | None:
     top = classes[0]
     slots = f", {format_count(top.count)} slots" if top.count else ""
     return f"fragmentation: {top.bytes / total:.0%} in {top.name}{slots}"
-
-
-def _live_parts(spans: SpanTable, virtual: NDArray[np.int64]) -> tuple[RssPart, ...]:
-    """Return what of live objects is no payload, as far as spans alone tell (address space, not residency)."""
-    live = virtual[:, LIVE] // np.maximum(spans.elemsize, np.uint64(1)).astype(np.int64)
-    headers = int(live[spans.has_headers].sum())
-    large = spans.large & (live > 0)
-    rounding = int((spans.elemsize - spans.extent)[large].sum())
-    found = []
-    if headers:
-        found.append(RssPart(name="of it malloc headers", bytes=headers * _HEADER, count=headers))
-    if rounding:
-        found.append(RssPart(name="of it rounding of large objects", bytes=rounding, count=int(large.sum())))
-    return tuple(found)
-
-
-def _garbage_parts(heap: Heap, states: NDArray[np.uint8]) -> tuple[RssPart, ...]:
-    """Return garbage by type, largest first (address space, not residency)."""
-    garbage = np.flatnonzero(states == GARBAGE)[1:]
-    if not garbage.size:
-        return ()
-    sizes = heap.objects.spans.elemsize[heap.objects.span[garbage]]
-    types, inverse, counts = np.unique(heap.naming.type_of[garbage], return_inverse=True, return_counts=True)
-    amounts = np.bincount(inverse, sizes, types.size).astype(np.int64)
-    order = np.argsort(-amounts, kind="stable")[:_MOST_PARTS]
-    return tuple(
-        RssPart(name=heap.naming.type_name(int(types[i])), bytes=int(amounts[i]), count=int(counts[i]))
-        for i in order.tolist()
-    )

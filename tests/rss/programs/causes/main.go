@@ -24,6 +24,11 @@ type record struct {
 	next    *record
 }
 
+type odd struct {
+	payload [32]byte
+	next    *odd
+}
+
 type ticket struct {
 	body [512]byte
 }
@@ -34,6 +39,7 @@ var (
 	pieces  []*[64]byte
 	tickets []*ticket
 	mapped  []byte
+	odds    *odd
 	blocked = make(chan bool)
 	rested  = make(chan bool)
 	sum     int
@@ -51,6 +57,7 @@ var causes = map[string]func() int{
 	"finalizers": finalizers,
 	"file":       file,
 	"huge":       huge,
+	"rounded":    rounded,
 	"unforked":   unforked,
 	"untouched":  untouched,
 }
@@ -64,6 +71,15 @@ func live() int {
 	kept = append(kept, head)
 	runtime.GC()
 	return 400_000 * 128
+}
+
+// rounded keeps 100,000 values of 40 bytes in slots of 48.
+func rounded() int {
+	for i := 0; i < 100_000; i++ {
+		odds = &odd{next: odds}
+	}
+	runtime.GC()
+	return 100_000 * 8
 }
 
 // garbage drops 400,000 records and lets no collection run.
@@ -264,6 +280,7 @@ func figures() map[string]any {
 func main() {
 	ready := []byte("{\"ready\": true}\n")
 	line := make([]byte, 64)
+	runtime.MemProfile(nil, false) // or the linker would drop the memory profile
 	figures()
 	amount := causes[os.Args[1]]()
 	measured := figures()
@@ -273,5 +290,5 @@ func main() {
 	check(err)
 	fmt.Println(string(text))
 	syscall.Read(0, line)
-	fmt.Println(sum, len(kept), len(blocks), len(pieces), len(tickets), len(mapped))
+	fmt.Println(sum, len(kept), len(blocks), len(pieces), len(tickets), len(mapped), odds)
 }
