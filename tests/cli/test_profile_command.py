@@ -54,9 +54,10 @@ def test_a_profile_is_known_by_its_content(after: Path) -> None:
     assert done.stdout.splitlines() == [
         "4242.core · inuse_space 8.00 KiB in 2 stacks · taken 2027-01-15 08:00:00 UTC",
         "",
-        "    flat  share   sum       cum  cum share  function",
-        "7.00 KiB    88%   88%  7.00 KiB        88%  example.com/a/store.(*Store).Put",
-        "1.00 KiB    12%  100%  8.00 KiB       100%  main.main",
+        "                                   cum",
+        "    flat  share   sum       cum  share  function",
+        "7.00 KiB    88%   88%  7.00 KiB    88%  example.com/a/store.(*Store).Put",
+        "1.00 KiB    12%  100%  8.00 KiB   100%  main.main",
         "",
         "note: who holds it, and why RSS is larger, no profile says: heldby PID",
     ]
