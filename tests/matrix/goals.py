@@ -30,11 +30,18 @@ UNDERSTOOD: Final = {
     ),
 }
 #: Cells that cannot be made at all, and why.
-IMPOSSIBLE: Final[dict[tuple[str, str], str]] = {}
+IMPOSSIBLE: Final = {
+    (
+        "1.23",
+        Mode.GARBLED.name,
+    ): "garble's only release for Go 1.23 is not to be had from the module proxy any more",
+}
 
 
 def misses(cell: Cell) -> Iterator[str]:
     """Yield each goal that `cell` misses without a known reason, in words."""
+    if (_minor(cell), cell.mode) in IMPOSSIBLE and not cell.live_bytes:
+        return
     for name, failure in cell.failures.items():
         yield f"{name}: {failure}"
     allowed, _ = UNDERSTOOD.get(_minor(cell), (0, ""))
@@ -54,6 +61,10 @@ def reasons(cell: Cell) -> Iterator[str]:
     allowed, why = UNDERSTOOD.get(_minor(cell), (0, ""))
     if 0 < cell.differing <= allowed:
         yield why
+    if cell.failures and (impossible := IMPOSSIBLE.get((_minor(cell), cell.mode))):
+        yield impossible
+    for name, attempts in cell.repeated.items():
+        yield f"{name} was run {attempts} times: it moved between its own count and the capture"
 
 
 def _minor(cell: Cell) -> str:

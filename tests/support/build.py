@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -116,6 +117,8 @@ def _compile(package: Path, toolchain: Toolchain, mode: Mode, program: Path) -> 
         environment["CGO_ENABLED"] = "1" if recipe.cgo else "0"
         environment["PATH"] = f"{toolchain.go.parent}{os.pathsep}{environment['PATH']}"  # garble asks for go
         language = _language(package, toolchain, Path(temporary))
+        if language and recipe.garbled:
+            package, language = _lowered_copy(package, Path(temporary)), []
         _run([*builder, "build", *recipe.flags, *language, "-o", str(output), "."], package, environment)
         if recipe.drop:
             removals = [f"--remove-section={section}" for section in recipe.drop]
@@ -149,6 +152,14 @@ def _language(package: Path, toolchain: Toolchain, directory: Path) -> list[str]
     lowered = directory / "go.mod"
     lowered.write_text(_GO_LINE.sub(f"go {toolchain.minor}", text))
     return [f"-modfile={lowered}"]
+
+
+def _lowered_copy(package: Path, directory: Path) -> Path:
+    """Copy the module with the ``go.mod`` in `directory`: garble asks go list itself, without our flags."""
+    module = _module_root(package)
+    copy = Path(shutil.copytree(module, directory / "module"))
+    shutil.copy(directory / "go.mod", copy / "go.mod")
+    return copy / package.relative_to(module)
 
 
 def _module_root(package: Path) -> Path:
