@@ -90,7 +90,10 @@ def _linked_threads(runtime: Runtime, head: int) -> U64:
         if not _are_threads(runtime, np.array([head], np.uint64))[0]:
             break
         found[head] = None
-        head = runtime.image.u64(head + link)
+        try:
+            head = runtime.image.u64(head + link)
+        except NotCaptured:
+            break
     return np.fromiter(found, np.uint64, len(found))
 
 
