@@ -125,8 +125,9 @@ def free_page_rows(free: FreePages, evidence: Evidence) -> list[RssRow]:
             swapped_bytes=evidence.in_swap(free.kept.starts, free.kept.ends),
             group="heap",
             source=source,
-            remedy="the runtime returns what it keeps above a tenth over its goal, slowly; "
-            "debug.FreeOSMemory or GOMEMLIMIT at once",
+            # runtime/mgcscavenge.go, gcPaceScavenger.
+            remedy="the runtime slowly returns what is above a tenth over what the last collection left in use "
+            "before it swept; debug.FreeOSMemory or GOMEMLIMIT at once",
         ),
         RssRow(
             name=RETURNED_ROW,

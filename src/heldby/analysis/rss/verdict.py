@@ -80,14 +80,11 @@ def _bytes(rows: dict[str, RssRow], *names: str) -> int:
 
 
 def _headroom(rows: dict[str, RssRow], collector: CollectorFacts | None) -> int:
-    """Return how much free memory the heap would fill before its goal; the runtime keeps a tenth more.
-
-    runtime/mgcscavenge.go, gcPercentScavengeGoal: what is above that is returned in the background.
-    """
+    """Return how much free memory the heap would fill before the next collection: its goal less what is in use."""
     if collector is None or collector.goal_bytes is None:
         return 0
     names = (heap.LIVE_ROW, heap.FINALIZERS_ROW, heap.GARBAGE_ROW, heap.FREE_SLOTS_ROW, heap.IN_USE_ROW)
-    return max(0, collector.goal_bytes * 11 // 10 - _bytes(rows, *names))
+    return max(0, collector.goal_bytes - _bytes(rows, *names))
 
 
 def _phrase(name: str, amount: int, rows: dict[str, RssRow], account: RssAccount) -> str:
