@@ -24,6 +24,8 @@ from heldby.api import open_kept
 from heldby.heap import Heap
 from heldby.progress import QUIET, Phase
 from heldby.render.json_output import to_json
+from heldby.sql.answers import ask
+from heldby.sql.database import Database
 from heldby.store import folder as store_folder
 from heldby.store.contents import DOCUMENTS, TABLES
 from heldby.store.folder import MANIFEST, user_folder
@@ -188,6 +190,44 @@ def test_a_question_reads_only_the_columns_that_it_needs(capture: Path) -> None:
         assert read == ["reached.vertex", "paths.*"]
         _ = heap.graph.targets, heap.graph.targets
         assert read == ["reached.vertex", "paths.*", "edges.target"]
+
+
+#: What a question may read of a kept heap: nothing that grows with the heap unless the answer depends on it.
+COLUMNS_READ = (
+    ("SELECT * FROM holders", set()),
+    ("SELECT count(*) FROM objects", set()),
+    ("SELECT sum(bytes) FROM objects", set()),
+    ("SELECT count(*) FROM objects WHERE live", {"reached.vertex"}),
+    ("SELECT type, count(*) FROM objects GROUP BY ALL", {"objects.type", "programs.*"}),
+    (
+        "SELECT max(retained_bytes) FROM objects",
+        {"reached.vertex", "reached.retained_bytes", "reached.retained_count"},
+    ),
+    ("SELECT count(*) FROM spans", set()),
+    ("SELECT name FROM roots", {"roots.*", "slots.*"}),
+    ("SELECT count(*) FROM goroutines", set()),
+)
+
+
+@pytest.mark.parametrize(("query", "expected"), COLUMNS_READ)
+def test_a_query_reads_no_column_that_its_answer_does_not_depend_on(
+    captures: Captures, query: str, expected: set[str]
+) -> None:
+    capture = captures("shared", Mode.DEFAULT)
+    whole(capture)
+    read: set[str] = set()
+    plain = Reader.columns
+
+    def columns(self: Reader, table: str, *names: str) -> object:
+        read.update(f"{table}.{name}" for name in names or ("*",))
+        return plain(self, table, *names)
+
+    heap = open_kept(capture, tell=pytest.fail).heap
+    with mock.patch.object(Reader, "columns", columns):
+        ask(Database(heap), query)
+
+    # The number of roots is the number of vertices less that of objects; it is read from the degrees.
+    assert read - {"vertices.degree"} == expected
 
 
 def test_only_the_user_can_read_what_is_kept(capture: Path) -> None:

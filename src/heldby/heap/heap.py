@@ -82,7 +82,10 @@ class Heap:
     def sizes(self) -> NDArray[np.int64]:
         """Shallow bytes of every vertex, ``int64[vertices]``; 0 for roots."""
         out = np.zeros(self.graph.node_count, np.int64)
-        out[: self.object_count + 1] = self.objects.sizes()
+        sizes = self.objects.spans.elemsize.astype(np.int64)
+        # In one pass; "clip" writes to `out` itself, "raise" to a copy first. Spans are never out of range.
+        np.take(sizes, self.objects.span, out=out[: self.object_count + 1], mode="clip")
+        out[0] = 0
         return out
 
     def compact_sizes(self) -> NDArray[np.uint32] | NDArray[np.int64]:

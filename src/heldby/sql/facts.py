@@ -153,9 +153,7 @@ class Facts:
     @cached_property
     def targets(self) -> U32:
         """The target of every edge, as the collector sees it: the deferred references in place."""
-        targets = self.heap.graph.targets.copy()
-        targets[self.heap.deferred.edges] = self.heap.deferred.targets
-        return targets
+        return self.heap.whole_graph.targets
 
     @cached_property
     def edges(self) -> I64:

@@ -2,8 +2,7 @@
 
 Kept is what takes long to find: references, types, the dominator tree, roots, merged paths, the answer. Not kept
 is what the capture tells faster than a file would: the process, its spans and objects (0.1 s for 10 million),
-its specials, its functions, its code. Nor is what follows from a column at hand: sizes, retained bytes, who is
-live.
+its specials, its functions, its code. Nor is what follows from a column at hand: sizes, numbers, who is live.
 
 To keep a new field of `Heap`: say here where its columns come from, and in `restoring` what is made of them.
 A field that neither knows fails `tests/store`, and a test compares all answers of a kept heap with a fresh one.
@@ -103,6 +102,8 @@ TABLES: Final[Mapping[str, tuple[Kept, ...]]] = {
         Kept("vertex", np.uint32, lambda heap: heap.tree.order, _rows_of("vertices")),
         Kept("dominator", np.uint32, lambda heap: heap.tree.idom, _rows_of("reached")),
         Kept("path", np.uint32, _paths("path_of"), _rows_of("paths")),
+        Kept("retained_bytes", np.int64, lambda heap: heap.retained_bytes),
+        Kept("retained_count", np.uint32, lambda heap: heap.retained_counts),
     ),
     "paths": (
         Kept("parent", np.uint32, _paths("parent"), _rows_of("paths")),

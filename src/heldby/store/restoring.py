@@ -64,6 +64,7 @@ def restored_heap(process: Process, reader: Reader) -> Heap:
         },
         "_results": dict,
         "tree": parts.tree,
+        "_retained": parts.retained,
     }
     heap = lazily(Heap, loaders)
     return heap
@@ -126,6 +127,11 @@ class _Parts:
         number = np.full(self._reader.sizes["vertices"], NONE, np.uint32)
         number[order] = np.arange(order.size, dtype=np.uint32)
         return number
+
+    def retained(self) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+        """Return the bytes and vertices that each number of the tree retains."""
+        columns = self._reader.columns("reached", "retained_bytes", "retained_count")
+        return columns["retained_bytes"], columns["retained_count"]
 
     def paths(self) -> MergedTree:
         """Return the merged paths."""
