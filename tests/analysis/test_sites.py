@@ -115,7 +115,7 @@ def test_rate_of_zero_is_said_to_be_why_nothing_is_known(go: Toolchain) -> None:
     assert (found.profile.state, found.profile.rate_bytes) == ("off", 0)
     assert found.sites == ()
     assert found.held == ()
-    assert any("MemProfileRate is 0" in caveat for caveat in found.caveats)
+    assert "allocation sites are unknown: runtime.MemProfileRate is 0" in found.caveats
 
 
 def test_linker_that_dropped_the_profile_is_said_to_be_why_nothing_is_known(go: Toolchain) -> None:
@@ -127,4 +127,6 @@ def test_linker_that_dropped_the_profile_is_said_to_be_why_nothing_is_known(go: 
     assert (found.profile.state, found.profile.rate_bytes) == ("dropped", 0)
     assert found.profile.next_step == 'import _ "net/http/pprof" in the program, build it and start it again'
     assert found.sites == ()
-    assert any("the linker turned the memory profile off" in caveat for caveat in found.caveats)
+    assert found.profile.reason is not None
+    assert found.profile.reason.startswith("the linker turned the memory profile off")
+    assert 'allocation sites are unknown: the program lacks import _ "net/http/pprof"' in found.caveats

@@ -33,6 +33,13 @@ _REASONS: Final = {
     Profiling.UNKNOWN: ("runtime.MemProfileRate was not found in the program", None),
 }
 
+# Fits a narrow screen.
+_IN_SHORT: Final = {
+    Profiling.DROPPED: 'the program lacks import _ "net/http/pprof"',
+    Profiling.OFF: "runtime.MemProfileRate is 0",
+    Profiling.UNKNOWN: "runtime.MemProfileRate was not found",
+}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SiteMatrix:
@@ -168,7 +175,9 @@ def shown_stacks(profile: MemoryProfile, buckets: I64) -> tuple[list[tuple[Frame
     numbers: dict[bytes, int] = {}
     site_of = np.empty(buckets.size, np.int64)
     stacks: list[tuple[Frame, ...]] = []
-    names = [Frame(func=function, file=file or None, line=line or None) for function, file, line in places]
+    names = [
+        Frame(func=function or "?", file=file or None, line=line or None) for function, file, line in places
+    ]
     for row, bucket in enumerate(buckets.tolist()):
         stack = profile.stack[profile.first[bucket] : profile.first[bucket + 1]]
         shown = ~hidden[stack]
@@ -207,8 +216,7 @@ def profile_facts(profile: MemoryProfile, matrix: SiteMatrix | None) -> ProfileF
 def profile_caveats(facts: ProfileFacts, matrix: SiteMatrix | None) -> list[str]:
     """Return what a reader of the answer should know of the profile."""
     if facts.reason is not None:
-        advice = f"; {facts.next_step}" if facts.next_step else ""
-        return [f"where objects were allocated is unknown: {facts.reason}{advice}"]
+        return [f"allocation sites are unknown: {_IN_SHORT[Profiling(facts.state)]}"]
     if matrix is not None and matrix.lost_samples:
         return [f"sampled objects whose allocation stack is not in the capture: {matrix.lost_samples:,}"]
     return []
