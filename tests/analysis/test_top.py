@@ -98,6 +98,7 @@ def test_roots_and_goroutines_retain_what_they_hold_alone(go: Toolchain) -> None
     assert (roots["main.twinA"]["retained_bytes"], roots["main.twinA"]["retained_objects"]) == (32, 1)
     assert len(goroutines) == 7
     assert all(row["retained_bytes"] >= 512 for row in goroutines)
+    assert len({row["goid"] for row in goroutines}) == 7
 
 
 @ptrace

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from heldby.analysis.drilldown.path_lookup import find_place
+from heldby.analysis.drilldown.top import top
 from heldby.analysis.drilldown.what_if import what_if
+from heldby.analysis.holder_tree import HolderTree, build_holder_tree
 from heldby.errors import UsageError
 from tests.analysis.drilldown_program import Read, drilldown
 from tests.support.build import Mode
@@ -75,10 +79,33 @@ def test_goroutines_free_their_requests_when_they_end(go: Toolchain) -> None:
 def test_without_debug_information_a_variable_goes_by_its_place(go: Toolchain) -> None:
     read = drilldown(go, Mode.STRIPPED)
 
-    from heldby.analysis.drilldown.top import top
-
     names = [str(row["root"]) for row in top(read.heap, "root").rows() if row["retained_bytes"] == 512]
     assert any(freed(read, name) == {"main.Request": (1, 512)} for name in names)
+
+
+def test_one_goroutine_goes_by_its_id(go: Toolchain) -> None:
+    read = drilldown(go)
+    rows = top(read.heap, "goroutine").rows()
+    goid = next(row["goid"] for row in rows if row["goroutine"] == "main.serve")
+
+    found = freed(read, f"goroutine {goid}")
+    assert sum(size for _, size in found.values()) == 512
+
+
+def test_a_path_is_looked_up_level_by_level(go: Toolchain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen count: only the children of rows on the way are named, not every path of the heap."""
+    tree = build_holder_tree(drilldown(go).heap)
+    offsets, children = tree.paths.children()
+    counts = np.diff(offsets)
+    manager = next(int(p) for p in children[: counts[0]] if tree.text(int(p)) == "main.manager")
+    named: list[int] = []
+    text = HolderTree.text
+    monkeypatch.setattr(HolderTree, "text", lambda self, path: named.append(path) or text(self, path))
+
+    find_place(tree, "main.manager.paths")
+
+    assert len(named) == counts[0] + counts[manager]
+    assert len(named) < tree.paths.path_count / 2
 
 
 def test_nothing_is_freed_is_said(go: Toolchain) -> None:

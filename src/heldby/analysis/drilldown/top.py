@@ -12,8 +12,10 @@ from heldby.analysis.drilldown import grouping
 from heldby.analysis.drilldown.selection import EVERYTHING, Selection
 from heldby.analysis.holder_tree import build_holder_tree
 from heldby.analysis.holders import holder_rows
-from heldby.analysis.table import Kind, Table, column, text_column
+from heldby.analysis.table import Column, Kind, Table, column, text_column
 from heldby.golang.functions import short_name
+from heldby.golang.goroutine_list import find_goroutines
+from heldby.golang.goroutines import read_goroutines
 from heldby.graph.csr import NONE
 from heldby.heap.heap import Heap
 from heldby.heap.roots import RootKind
@@ -170,7 +172,7 @@ def _roots(heap: Heap, by: str, min_size: int | None) -> Table:
         "top",
         (
             text_column(by, names, roots.name[rows]),
-            text_column("kind", kinds, roots.kind[rows]),
+            _goids(heap, rows) if by == "goroutine" else text_column("kind", kinds, roots.kind[rows]),
             column("retained_bytes", Kind.BYTES, retained),
             column("retained_objects", Kind.COUNT, objects),
             column("share", Kind.SHARE, retained / live),
@@ -178,6 +180,13 @@ def _roots(heap: Heap, by: str, min_size: int | None) -> Table:
         title=f"What each {by} retains alone",
         notes=("what several hold belongs to none of them here; heldby top --by holder divides all of it",),
     )
+
+
+def _goids(heap: Heap, rows: NDArray[np.intp]) -> Column:
+    """Return the ids of goroutines by root row; ``heldby what-if --without 'goroutine 17'`` takes them."""
+    runtime = heap.process.runtime
+    table = read_goroutines(runtime, find_goroutines(runtime, heap.objects))
+    return column("goid", Kind.NUMBER, table.goid[heap.roots.item[rows]].astype(np.int64))
 
 
 def _root_vertices_below(heap: Heap) -> NDArray[np.int64]:
