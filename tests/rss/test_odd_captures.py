@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -82,3 +83,26 @@ def test_a_collector_that_contradicts_itself_is_none(live: Examined) -> None:
     for field, value in (("gcPercent", 0xFFFFFF00), ("mappedReady", 1), ("heapMarked", 1 << 50)):
         damaged = with_words(runtime, {at + layout.offset("runtime.gcControllerState", field): value})
         assert read_collector(damaged, statistics) is None
+
+
+def test_a_kernel_that_names_go_s_mappings_gives_the_same_rows(live: Examined) -> None:
+    core = live.heap.process.core
+    assert core.note is not None
+    proc = core.note["proc"]
+    # As Linux with CONFIG_ANON_VMA_NAME writes them for Go 1.25 and later.
+    smaps = re.sub(
+        r"(?m)^(\S+ rw-p 00000000 00:00 0) *$", r"\1                [anon: Go: heap]", proc["smaps"]
+    )
+    assert smaps.count("[anon: Go: heap]") > 5
+    named = replace(core, note={**core.note, "proc": {**proc, "smaps": smaps}})
+
+    account = rss_account(named, live.heap.process, live.heap)
+
+    before = {row.name: row.bytes for row in live.account.rows}
+    after = {row.name: row.bytes for row in account.rows}
+    assert sum(size or 0 for size in after.values()) == account.total_bytes == live.account.total_bytes
+    changed = {name for name in before | after if before.get(name, 0) != after.get(name, 0)}
+    assert changed <= {"other runtime metadata", "other anonymous memory"}
+    alone = rss_account(named)
+    assert {row.name for row in alone.rows} >= {"anonymous memory", "program text"}
+    assert sum(row.bytes or 0 for row in alone.rows) == account.total_bytes

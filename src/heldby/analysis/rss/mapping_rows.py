@@ -193,7 +193,8 @@ class MappingRows:
     ) -> None:
         path = mapping.path
         undivided = self._evidence.pages is None and beside_go
-        if undivided or (self._process is None and not path):
+        unread = self._process is None and (not path or path.startswith(_GO_NAMES))
+        if undivided or unread:
             self._add(UNDIVIDED_ROW, path or "without a name", rest, mapping.size, swapped)
         elif path.startswith(_GO_NAMES):
             self._add(OTHER_ROW, path[len(_GO_NAMES) : -1], rest, virtual, swapped)
