@@ -64,8 +64,8 @@ def test_objects_are_counted_and_sized_as_by_the_analysis(database: Database, he
 def test_every_live_byte_belongs_to_one_holder(database: Database, heap: Heap) -> None:
     found = rows(
         database,
-        "SELECT h.path, h.retained_bytes, sum(o.bytes) FROM holders h JOIN objects o ON o.holder = h.path"
-        " GROUP BY ALL ORDER BY 2 DESC, 1",
+        "SELECT h.path, h.retained_bytes, sum(o.bytes) FROM holders h JOIN objects o ON o.holder_row = h.holder"
+        " WHERE o.holder = h.path GROUP BY ALL ORDER BY 2 DESC, 1",
     )
     expected = sorted(
         ((h.path, h.retained_bytes, h.retained_bytes) for h in answer_of(heap).holders),
@@ -75,6 +75,7 @@ def test_every_live_byte_belongs_to_one_holder(database: Database, heap: Heap) -
     assert found == expected
     assert len(found) >= 4
     assert rows(database, "SELECT count(*) FROM objects WHERE (holder IS NULL) = live") == [(0,)]
+    assert rows(database, "SELECT count(*) FROM objects WHERE (holder_row IS NULL) = live") == [(0,)]
 
 
 def test_retained_bytes_of_roots_and_what_nothing_dominates_make_the_live_heap(database: Database) -> None:

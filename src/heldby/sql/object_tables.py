@@ -55,6 +55,12 @@ OBJECTS: Final = TableOf(
             lambda f: f.holder_texts(),
         ),
         ColumnOf(
+            "holder_row",
+            Kind.NUMBER,
+            "`holders.holder` of that row, to join with: two rows may have the same path; NULL for garbage",
+            lambda f: (f.holder_rows, f.holder_rows < 0),
+        ),
+        ColumnOf(
             "path",
             Kind.TEXT,
             "the merged path that it lies at, as in `heldby tree`; NULL for garbage",
