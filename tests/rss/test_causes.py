@@ -54,7 +54,8 @@ def test_garbage(go: Toolchain) -> None:
     assert "garbage that the next collection frees" in str(found.account.verdict)
     row = next(row for row in found.account.rows if row.name == "garbage, not swept")
     assert row.parts[0].name == "main.record"
-    assert row.parts[0].count == 400_000
+    # Without a pointer from anything live the type of a few is not told up to Go 1.23.
+    assert 399_900 < (row.parts[0].count or 0) <= 400_000
     (site,) = (part for part in row.parts if part.name.startswith("allocated at main.live main.go:"))
     # About 98 samples, one in 512 KiB: three standard deviations are 30 %.
     assert 0.6 * found.amount < site.bytes < 1.4 * found.amount

@@ -56,7 +56,10 @@ def test_the_counters_of_structures_are_those_of_runtime_metrics(garbage: Examin
     names = ["metadata/mspan/inuse", "metadata/mspan/free", "metadata/mcache/inuse", "metadata/mcache/free"]
     names += ["metadata/other", "profiling/buckets", "other", "os-stacks", "total"]
 
-    assert {name: counters[name] for name in names} == {name: metric(garbage, name) for name in names}
+    assert counters["total"] == metric(garbage, "total")
+    # One more span may be wanted meanwhile: a P then takes 64 mspans at once, from a chunk of 16 KiB.
+    moved = {name: counters[name] - metric(garbage, name) for name in names}
+    assert {name: size for name, size in moved.items() if abs(size) > 32 << 10} == {}
 
 
 def test_the_counters_of_the_heap_are_those_of_runtime_metrics(garbage: Examined) -> None:
