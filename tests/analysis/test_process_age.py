@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heldby.analysis.answering import _age
+from heldby.analysis.process_facts import _age
 
 # 19 words follow before the start, word 22 of all: here 120,000 ticks, 20 minutes after the machine started.
 STAT = "4242 (pay) R 1 (x) S 1 4242 4242 0 -1 4194304 260 0 0 0 165 1 0 0 20 0 5 0 120000 1256280064 513"
