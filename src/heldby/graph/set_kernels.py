@@ -123,3 +123,28 @@ def add_lost(idom, lost, retained, counts, amounts, numbers):
             amounts[bit] += retained[i]
             numbers[bit] += np.int64(counts[i])
             new &= new - ONE
+
+
+@kernel
+def sum_groups(group_of, chosen, amounts, counts, totals):
+    """Count the chosen vertices of each group, and add up their `amounts`; vertex 0 is none."""
+    for v in range(ONE, u64(group_of.size)):
+        if chosen[v]:
+            g = u64(group_of[v])
+            counts[g] += 1
+            totals[g] += np.int64(amounts[v])
+
+
+@kernel
+def number_sets(order, group_of, chosen, set_of_group, sets):
+    """Set ``sets[i]`` to the set of the vertex that has number i, -1 where it is none of the chosen ones."""
+    for i in range(u64(order.size)):
+        if i + u64(16) < u64(order.size):
+            ahead = u64(order[i + u64(16)])
+            if ahead < u64(group_of.size):
+                prefetch(group_of, ahead)
+                prefetch(chosen, ahead)
+        v = u64(order[i])
+        sets[i] = -1
+        if v != ZERO and v < u64(group_of.size) and chosen[v]:
+            sets[i] = set_of_group[u64(group_of[v])]

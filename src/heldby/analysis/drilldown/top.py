@@ -17,6 +17,7 @@ from heldby.golang.functions import short_name
 from heldby.golang.goroutine_list import find_goroutines
 from heldby.golang.goroutines import read_goroutines
 from heldby.graph.csr import NONE
+from heldby.graph.retained_sets import sum_up
 from heldby.heap.heap import Heap
 from heldby.heap.roots import RootKind
 
@@ -74,51 +75,31 @@ def _sets(
     limit: int | None,
 ) -> Table:
     groups = _GROUPINGS[by](heap)
-    count = len(groups.names)
-    chosen = selection.objects(heap)
-    sets = np.where(chosen, groups.of, np.int32(-1))
-    members = sets[chosen]
-    objects = np.bincount(members, minlength=count)
-    shallow = np.bincount(members, heap.sizes[: sets.size][chosen], minlength=count).astype(np.int64)
-    present = np.flatnonzero(objects)
-    dense = np.full(count + 1, -1, np.int32)
-    dense[present] = np.arange(present.size, dtype=np.int32)
-    by_number = _by_number(heap, dense[sets])
+    found = sum_up(heap.tree, groups.of, len(groups.names), selection.objects(heap), heap.sizes)
     asked = heap.retained_sets
     if limit is not None and min_size is None:
-        rows, retained, held = asked.largest(by_number, shallow[present], limit)
+        rows, retained, held = asked.largest(found.sets, found.totals, limit)
     else:
-        retained, held = asked.of_each(by_number, present.size)
-        rows = np.lexsort((np.arange(present.size), -retained))
+        retained, held = asked.of_each(found.sets, found.groups.size)
+        rows = np.lexsort((np.arange(found.groups.size), -retained))
         rows = rows[retained[rows] >= (min_size or 0)]
         retained, held = retained[rows], held[rows]
-    at = present[rows]
     live = int(heap.retained_bytes[0])
     table = Table(
         "top",
         (
-            text_column(by.replace("-", "_"), groups.names, at.astype(np.uint32)),
-            column("objects", Kind.COUNT, objects[at]),
-            column("shallow_bytes", Kind.BYTES, shallow[at]),
+            text_column(by.replace("-", "_"), groups.names, found.groups[rows].astype(np.uint32)),
+            column("objects", Kind.COUNT, found.counts[rows]),
+            column("shallow_bytes", Kind.BYTES, found.totals[rows]),
             column("retained_bytes", Kind.BYTES, retained),
             column("retained_objects", Kind.COUNT, held),
             column("share", Kind.SHARE, retained / max(live, 1)),
         ),
         title=f"What the objects of each {by.replace('-', ' ')} retain together",
         notes=("retained bytes of sets overlap: what one row retains may be part of another's",),
-        total_rows=None if min_size is not None else int(present.size),
+        total_rows=None if min_size is not None else int(found.groups.size),
     )
     return table.head(limit)
-
-
-def _by_number(heap: Heap, sets: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return the set of each number of the dominator tree; roots belong to none."""
-    order = heap.tree.order
-    found = np.full(order.size, -1, np.int32)
-    is_object = order < np.uint32(sets.size)
-    is_object[0] = False
-    found[is_object] = sets[order[is_object]]
-    return found
 
 
 def _holders(heap: Heap, min_size: int | None) -> Table:
