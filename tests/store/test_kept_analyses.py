@@ -21,6 +21,7 @@ import heldby
 from heldby.analysis import answer_of, holder_profile_of
 from heldby.analysis.holder_tree import HolderTree, build_holder_tree
 from heldby.api import open_kept
+from heldby.cli.main import main
 from heldby.heap import Heap
 from heldby.progress import QUIET, Phase
 from heldby.render.json_output import to_json
@@ -396,3 +397,25 @@ def test_the_manifest_holds_nothing_of_the_process_s_memory(capture: Path) -> No
         *("analysis", "capture", "documents", "executable", "facts", "format", "sizes", "symbols", "tables")
     ]
     assert manifest["executable"] is None  # it is in the capture
+
+
+def test_ctrl_c_while_it_is_kept_comes_after_the_answer_and_is_no_error(
+    capture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with mock.patch.object(store_folder, "write_columns", side_effect=KeyboardInterrupt):
+        code = main([str(capture)])
+
+    said = capsys.readouterr()
+    assert code == 0
+    assert "WHO HOLDS IT" in said.out
+    assert "the analysis is not kept" in said.err
+    assert {path.name for path in capture.parent.iterdir()} == {capture.name}
+
+
+def test_two_processes_that_keep_the_same_analysis_leave_one_that_is_whole(capture: Path) -> None:
+    command = [sys.executable, "-m", "heldby.cli.main", str(capture), "-q", "--format", "json"]
+    running = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(2)]
+
+    assert [process.wait(timeout=120) for process in running] == [0, 0]
+    assert not open_kept(capture, tell=pytest.fail).wanted
+    assert {path.name for path in capture.parent.iterdir()} == {capture.name, place_of(capture).name}
