@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from heldby.analysis.drilldown.paths import paths, paths_of_all_roots
@@ -130,9 +131,19 @@ def test_pools_and_finalizers_are_no_strong_way(mode: Mode, go: Toolchain) -> No
     assert len(weak) == 1
     strong = paths(heap, "main.Buffer", strong=True)
     assert len(strong) == 0
-    assert strong.notes == ("1 of the objects have no other way than those that were left out",)
+    assert strong.notes == ("1 of these objects: no other way than those that were left out",)
     assert len(paths_of_all_roots(heap, "main.Buffer", strong=True)) == 0
     assert len(paths(heap, "main.Entry", strong=True)) == 3
+
+
+def test_garbage_has_no_way(go: Toolchain) -> None:
+    heap = drilldown(go).heap
+    dead = np.flatnonzero(~heap.live)
+    assert dead.size > 1  # number 0 is the virtual root
+
+    table = paths(heap, hex(int(heap.objects.addr[dead[-1]])))
+    assert len(table) == 0
+    assert table.notes == ("1 of these objects: no way at all: garbage",)
 
 
 def test_who_refers_to_an_object_by_field(go: Toolchain) -> None:

@@ -141,6 +141,7 @@ def test_what_if_takes_several_references(core: str, capsys: pytest.CaptureFixtu
     ("arguments", "said"),
     [
         (("top", "--by", "colour"), "colour"),
+        (("top", "--by", "root", "--type", "main.Entry"), "which --by root does not list"),
         (("top", "--min-size", "much"), "is no number of bytes"),
         (("refs", "somewhere"), "is no address"),
         (("what-if",), "--without"),

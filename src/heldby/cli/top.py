@@ -7,6 +7,7 @@ import click
 from heldby.cli.group import Command
 from heldby.cli.run import Run
 from heldby.cli.tables import Filters, Opener, Output, filters, question, table_output
+from heldby.errors import UsageError
 
 _BY = ("type", "holder", "package", "module", "root", "size-class", "goroutine")
 
@@ -36,6 +37,12 @@ def top(run: Run, opened: Opener, by: str, filters: Filters, output: Output) -> 
     Retained bytes of a row are exact: what would be freed if all of its objects went. Rows of types, packages,
     modules and size classes may contain one another; holders divide the heap, a byte in one row.
     """
+    chosen = filters.package or filters.type or filters.holder
+    if chosen and by in ("holder", "root", "goroutine"):
+        raise UsageError(
+            f"--package, --type and --holder choose objects, which --by {by} does not list",
+            next_step="list the objects of a holder by type: heldby top TARGET --holder PATH",
+        )
     from heldby.analysis.drilldown.top import top as ask
 
     with run.working() as progress:

@@ -82,9 +82,8 @@ def paths(heap: Heap, text: str, *, strong: bool = False) -> Table:
     shallow = np.bincount(inverse, heap.sizes[targets], rows.size).astype(np.int64)
     order = np.lexsort((rows, -objects))
     unreached = int((~reached).sum())
-    notes = (
-        [f"{unreached:,} of the objects have no other way than those that were left out"] if unreached else []
-    )
+    reason = "no other way than those that were left out" if strong else "no way at all: garbage"
+    notes = [f"{unreached:,} of these objects: {reason}"] if unreached else []
     return Table(
         "paths",
         (
