@@ -11,6 +11,7 @@ from heldby.units import format_bytes
 if TYPE_CHECKING:
     from heldby.analysis.answer import Answer
     from heldby.heap import Heap
+    from heldby.object_view import ObjectView
     from heldby.sql.database import Database
     from heldby.sql.relation import Relation
 
@@ -68,6 +69,16 @@ class Session:
         from heldby.sql.relation import relation_of_table
 
         return relation_of_table(self.database, name)
+
+    def object(self, address: int, **limits: int) -> ObjectView:
+        """Return the object, or global variable, that holds the byte at `address`; `limits` as for `ObjectView`.
+
+        Raises:
+            UsageError: neither lies there; the message says what does.
+        """
+        from heldby.object_view import ObjectView
+
+        return ObjectView(self.heap, address, **limits)
 
     @property
     def objects(self) -> Relation:

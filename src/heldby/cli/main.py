@@ -25,6 +25,7 @@ from heldby.cli.explain import explain
 from heldby.cli.export import export
 from heldby.cli.goroutines import goroutines
 from heldby.cli.group import DEFAULT_COMMAND, Group
+from heldby.cli.object_value import object_value
 from heldby.cli.paths import paths
 from heldby.cli.profile import profile
 from heldby.cli.refs import refs
@@ -84,6 +85,7 @@ for _command in (
     tree,
     paths,
     refs,
+    object_value,
     goroutines,
     what_if,
     sites,

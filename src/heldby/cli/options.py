@@ -25,9 +25,9 @@ def byte_count(text: str) -> int:
 
 
 def address(text: str) -> int:
-    """Return an address as people paste it, ``0xc000123450``; for click's ``type``."""
+    """Return an address as people paste it, ``0xc000123450``, or in decimal as SQL prints it; for click's ``type``."""
     try:
-        found = int(text, 16)
+        found = int(text, 10 if text.isdecimal() else 16)
     except ValueError:
         found = -1
     if not 0 <= found < 1 << 64:

@@ -33,5 +33,5 @@ def refs(run: Run, opened: Opener, addr: int, into: bool, output: Output) -> Non
     with run.working() as progress:
         heap = opened(progress).heap
         with progress.phase("references"):
-            table = references(heap, addr, into=into)
+            table = references(heap, addr, into=into, limit=output.rows)
     output.write(run, table)

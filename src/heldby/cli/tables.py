@@ -68,6 +68,13 @@ class Output:
         if self.path is not None and file is not None:
             write_file(self.path, file.getvalue().encode(), force=self.force)
 
+    def write_text(self, text: str) -> None:
+        """Print or write a text that is whole, JSON for instance."""
+        if self.path is None:
+            click.echo(text, nl=False)
+        else:
+            write_file(self.path, text.encode(), force=self.force)
+
     def write(self, run: Run, table: Table, *, limited: bool = True) -> None:
         """Print or write `table`; whole, if it was made for the limit, without `limited`."""
         from heldby.render.table_output import print_table, table_to_csv, table_to_json, write_parquet

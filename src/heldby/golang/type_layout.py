@@ -59,6 +59,11 @@ def is_map_group(name: str) -> bool:
     return _GROUP_NAME.match(name) is not None
 
 
+def is_atomic_pointer(name: str) -> bool:
+    """Tell whether the type of that name is an ``atomic.Pointer[T]``."""
+    return _ATOMIC_POINTER.match(name) is not None
+
+
 class Program(NamedTuple):
     """The pointer words of one type, in order.
 
@@ -342,7 +347,7 @@ class TypeLayouts:
             return _program([1], [INTERFACE], [0], [0], [0])
         if of.name.startswith("weak.Pointer["):
             return _program([0], [POINTER], [WEAK_HANDLE], [0], [0])
-        if _ATOMIC_POINTER.match(of.name):
+        if is_atomic_pointer(of.name):
             return self._atomic_pointer(of)
         program = self._fields_of(of, of.fields, depth)
         if of.name == "sync.Pool":

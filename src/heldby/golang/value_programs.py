@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from heldby.golang import type_scan as scan
 from heldby.golang.json_fields import JSONField, json_fields
+from heldby.golang.map_places import Place, slot_places
 from heldby.golang.types import KIND_MAP, TypeTable
 
 # What a value is. MISSING: no row yet. First those without parts (OPAQUE: func, chan, unsafe.Pointer; OTHER: a type
@@ -237,7 +238,7 @@ class ValuePrograms:
         types = self.types
         base = number if int(types.kind[number]) == scan.MAP else int(types.elem[number])
         group = types.synthetic("group", base)
-        places = self._slot_places(group) if group else {}
+        places = slot_places(types, group) if group else {}
         if set(places) != {"key", "elem"}:
             self._op[number] = OTHER
             return []
@@ -247,21 +248,7 @@ class ValuePrograms:
         self._maps.append(row)
         return [row[3], row[7], places["elem"][2]]
 
-    def _slot_places(self, group: int) -> dict[str, tuple[int, int, int]]:
-        """Return offset, stride and stored type of a group's keys and elements: in slots, or keys first (1.27)."""
-        types, places = self.types, {}
-        for field in types[group].fields:
-            array = types[field.type]
-            if array.kind != scan.ARRAY:
-                continue
-            stride = int(types.size[array.elem])
-            if field.name in ("keys", "elems"):
-                places[field.name.removesuffix("s")] = (field.offset, stride, array.elem)
-            for inner in types[array.elem].fields if field.name == "slots" else ():
-                places[inner.name] = (field.offset + inner.offset, stride, inner.type)
-        return places
-
-    def _map_row(self, base: int, group: int, places: dict[str, tuple[int, int, int]]) -> tuple[int, ...]:
+    def _map_row(self, base: int, group: int, places: dict[str, Place]) -> tuple[int, ...]:
         row = [int(self.types.size[group])]
         of = self.types[base]
         for place, own in (("key", of.key), ("elem", of.elem)):

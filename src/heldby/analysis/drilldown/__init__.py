@@ -7,6 +7,8 @@ top             who has most, by type, package, module, holder, root, size class
 tree            the dominator tree merged by path, or its single objects
 paths           shortest ways from the roots
 references      who refers to an object, and what it refers to, by field
+object_report   all that is known of one object or variable
+elsewhere       what lies at an address that is in no object
 goroutines      goroutines by stack, with what they keep
 leaks           the goroutines that nothing can wake, proven
 what_if         what would be freed without a reference

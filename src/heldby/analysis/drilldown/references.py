@@ -26,10 +26,11 @@ def object_at(heap: Heap, addr: int) -> int:
     return found
 
 
-def references(heap: Heap, addr: int, *, into: bool) -> Table:
+def references(heap: Heap, addr: int, *, into: bool, limit: int | None = None) -> Table:
     """Return the references of the object at `addr`, or with `into` those that lead to it.
 
-    Out: O(its references). In: one pass over all references. The runtime's own ways are among them.
+    Out: O(its references). In: one pass over all references. The runtime's own ways are among them. With `limit`
+    only that many are named, those that retain most.
     """
     vertex = object_at(heap, addr)
     graph = heap.whole_graph
@@ -44,14 +45,17 @@ def references(heap: Heap, addr: int, *, into: bool) -> Table:
     sources, edges, others = sources[real], edges[real], others[real]
     own = heap.naming.type_name(int(heap.naming.type_of[vertex]))
     address = int(heap.objects.addr[vertex])
+    retained, unreachable = _retained(heap, others)
+    addrs = heap.objects.addr[np.where(others <= np.uint32(heap.object_count), others, 0)]
+    total = edges.size
+    order = np.lexsort((addrs, -np.where(unreachable, -1, retained)))[:limit]
+    sources, edges, others, addrs = sources[order], edges[order], others[order], addrs[order]
+    retained, unreachable = retained[order], unreachable[order]
+    is_object = others <= np.uint32(heap.object_count)
     labels = heap.naming.labels(edges, sources)
     names = _names(heap, others)
-    retained, unreachable = _retained(heap, others)
     fields = [heap.naming.label_text(int(label)) or "*" for label in labels]
-    is_object = others <= np.uint32(heap.object_count)
-    addrs = heap.objects.addr[np.where(is_object, others, 0)]
-    order = np.lexsort((addrs, -np.where(unreachable, -1, retained)))
-    table = Table(
+    return Table(
         "refs",
         (
             text_column("from" if into else "to", names),
@@ -66,8 +70,8 @@ def references(heap: Heap, addr: int, *, into: bool) -> Table:
         if (unreachable & is_object).any()
         else (),
         details=("path",),
+        total_rows=total if total > order.size else None,
     )
-    return table.take(order)
 
 
 def _names(heap: Heap, vertices: NDArray[np.uint32]) -> list[str]:

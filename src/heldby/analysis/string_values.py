@@ -1,0 +1,106 @@
+"""String values and slices of bytes, by the references to their data: where they lie and how long they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.golang.structs import words_at
+from heldby.golang.type_layout import SLICE, STRING
+from heldby.heap.heap import Heap
+
+U32 = NDArray[np.uint32]
+I64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Strings:
+    """String values, one for each reference of an object or root to string data in the heap.
+
+    Attributes:
+        edges: the references.
+        address: where the data begin.
+        length: bytes; what the header says, if that lies within the data's object.
+        known: which lengths and addresses are known.
+    """
+
+    edges: I64
+    address: NDArray[np.uint64]
+    length: I64
+    known: NDArray[np.bool_]
+
+
+def string_values(heap: Heap, edges: I64, sources: U32, targets: U32, *, with_bytes: bool = False) -> Strings:
+    """Return the strings among some references of objects and variables. O(references).
+
+    Args:
+        heap: what to look at.
+        edges: the references.
+        sources: of each of `edges`, as the collector sees them.
+        targets: of each of `edges`.
+        with_bytes: slices of bytes too.
+    """
+    in_object = sources <= heap.object_count
+    kinds = np.empty(edges.size, np.uint32)
+    kinds[in_object] = heap.naming.word_kinds(edges[in_object], sources[in_object])
+    kinds[~in_object] = _root_word_kinds(heap, edges[~in_object])
+    chosen = kinds == STRING
+    if with_bytes:
+        chosen |= (kinds == SLICE) & np.isin(heap.naming.types.number, _byte_types(heap))[targets]
+    # Those of objects first: a table of strings is in the order of memory.
+    rows = np.concatenate((np.flatnonzero(chosen & in_object), np.flatnonzero(chosen & ~in_object)))
+    edges, sources, target = edges[rows], sources[rows], targets[rows]
+    inside = in_object[rows]
+    words = heap.words[edges]
+    header = np.zeros(rows.size, np.uint64)
+    header[inside] = heap.objects.addr[sources[inside]] + words[inside].astype(np.uint64) * np.uint64(8)
+    header[~inside] = heap.roots.slot_addr[words[~inside]]
+    pages = heap.process.runtime.pages
+    address, has_address = words_at(pages, header)
+    length, has_length = words_at(pages, header + np.uint64(8))
+    in_register = header == 0
+    spans, span = heap.objects.spans, heap.objects.span[target]
+    first = heap.objects.addr[target]
+    size = np.where(spans.large[span], spans.extent[span], spans.elemsize[span])
+    offset = address - first
+    # A length that leads out of the data's object was being written, or is no length.
+    fits = (offset <= size) & (length <= size - np.minimum(offset, size))
+    known = has_address & has_length & ~in_register & fits
+    return Strings(edges, address, np.where(known, length, np.uint64(0)).astype(np.int64), known)
+
+
+def text_bytes(heap: Heap, vertex: int) -> int | None:
+    """Return how many bytes of the object the strings that refer to it use; None when no string is known to.
+
+    The allocator does not clear what lies behind a string in its slot. One pass over the references.
+    """
+    graph = heap.graph
+    edges = np.flatnonzero(graph.targets == np.uint32(vertex))
+    sources = (np.searchsorted(graph.offsets, edges, side="right") - 1).astype(np.uint32)
+    real = (sources != 0) & (sources != np.uint32(vertex))
+    edges, sources = edges[real], sources[real]
+    found = string_values(heap, edges, sources, np.full(edges.size, vertex, np.uint32), with_bytes=True)
+    if not found.known.any():
+        return None
+    ends = found.address[found.known] + found.length[found.known].astype(np.uint64)
+    return int(ends.max() - heap.objects.addr[vertex])
+
+
+def _byte_types(heap: Heap) -> NDArray[np.uint32]:
+    return np.array(heap.naming.types.layouts.types.named("uint8"), np.uint32)
+
+
+def _root_word_kinds(heap: Heap, edges: I64) -> U32:
+    """Return what kind of word each of these edges of roots lies in; Python for each distinct variable word."""
+    roots, layouts = heap.roots, heap.naming.types.layouts
+    slots = heap.words[edges]
+    keys = roots.slot_type[slots].astype(np.uint64) << np.uint64(32) | roots.slot_word[slots]
+    distinct, inverse = np.unique(keys, return_inverse=True)
+    kinds = []
+    for key in distinct.tolist():
+        program = layouts.program(key >> 32)
+        at = np.flatnonzero(program.word == (key & 0xFFFFFFFF))
+        kinds.append(int(program.kind[at[0]]) if at.size else 0)
+    return np.array(kinds, np.uint32)[inverse]
