@@ -77,7 +77,7 @@ def measure_costs(
         walk = ValueWalk(tree.heap)
         finder = ScopeFinder(tree, use, walk, [row.path for row in measured])
         # Far more than an undamaged heap needs: a value has a few words, and 64 bytes of text count one.
-        everything = 16 * tree.heap.object_count + int(tree.heap.sizes.sum()) + (1 << 24)
+        everything = 16 * tree.heap.object_count + int(tree.paths.retained[0]) + (1 << 24)
         known: dict[int, TextAlternative | None] = {}
         found: list[tuple[TextAlternative | None, str | None]] = []
         for row in measured:

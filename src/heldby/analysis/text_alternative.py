@@ -33,13 +33,13 @@ from heldby.golang.value_walk_kernels import (
     UNKNOWN_TYPES,
     VALUES,
     VISIBLE,
-    Units,
 )
 from heldby.heap.object_use import map_innards
 from heldby.heap.value_walk import Measured, ValueWalk
 from heldby.units import format_count
 
 _HEADER_BYTES: Final = 16
+_STRETCH: Final = 1 << 18
 _INEXACT: Final = (SHARED, CYCLES, TOO_DEEP, FUNCTIONS, MARSHALERS, UNKNOWN_TYPES, NO_JSON)
 _ENOUGH: Final = 0.98
 """Of the values, walked to the end, or the figures would say nothing of the rest."""
@@ -55,24 +55,30 @@ def measure_alternative(
     heap = tree.heap
     head = np.zeros(heap.tree.reached_count, np.uint32)
     assign_heads(heap.tree.idom, heap.tree.order, finder.marks(scope), head)
-    units = finder.units(scope)
-    if not units.addr.size:
-        return None
     # A value of an object has a few parts; the estimate only sets the step.
     expected = 6 * tree.objects_retained(scope.path)
-    every = max(1, -(-expected // budget))
-    every = min(every, max(1, units.addr.size // 1024))
-    chosen = units
-    if every > 1:
-        chosen = Units(*(np.ascontiguousarray(column[::every]) for column in units))  # type: ignore[arg-type]
-    measured = walk.measure(chosen, head, budget=max(4 * budget, 1 << 20))
+    every = min(max(1, -(-expected // budget)), max(1, scope.units // 1024))
+    units = finder.units(scope, every)
+    measured = walk.measure(units, head, budget=max(4 * budget, 1 << 20))
     done = int(measured.done.sum())
-    if done < _ENOUGH * chosen.addr.size or not done:
+    if not done or done < _ENOUGH * units.addr.size:
         return None
-    owned = heap.tree.order[np.flatnonzero(head)]
-    parts = np.concatenate((owned, scope.containers))
-    current = int(heap.sizes[parts].sum()), int(parts.size)
-    return _result(tree, scope, measured, current, total=units.addr.size, every=every)
+    current = _owned(tree, scope, head)
+    return _result(
+        tree, scope, measured, current, total=scope.units if every > 1 else units.addr.size, every=every
+    )
+
+
+def _owned(tree: HolderTree, scope: Scope, head: NDArray[np.uint32]) -> tuple[int, int]:
+    """Return bytes and objects of the containers and of all that belongs to a unit; a stretch at a time."""
+    found = tree.heap.objects
+    slot, span = found.spans.elemsize, found.span
+    size, count = int(slot[span[scope.containers]].sum()), int(scope.containers.size)
+    for low in range(0, head.size, _STRETCH):
+        owned = tree.heap.tree.order[low : low + _STRETCH][head[low : low + _STRETCH] != 0]
+        size += int(slot[span[owned]].sum())
+        count += owned.size
+    return size, count
 
 
 def _result(
@@ -113,7 +119,7 @@ def _kept(tree: HolderTree, scope: Scope) -> tuple[int, int]:
         # Nodes of a list or tree become nodes with a text.
         return scope.heads.size * 2 * _HEADER_BYTES, scope.heads.size
     types = heap.naming.types
-    numbers = types.number[scope.containers]
+    numbers = types.packed[scope.containers] >> np.uint32(1)
     size = types.layouts.types.size[numbers]
     spans = heap.objects.spans
     span = heap.objects.span[scope.containers]

@@ -8,6 +8,7 @@ container is on the way (linked lists, trees, sync.Map), each object of a path i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +27,7 @@ from heldby.heap.value_walk import ValueWalk
 
 LARGEST_UNIT: Final = 1 << 16
 _FEWEST_UNITS: Final = 16
+_STRETCH: Final = 1 << 18
 _MAP: Final = "internal/runtime/maps.Map"
 # What an object is for the container that it is a part of.
 _NO_PART, _MAP_HEADER, _MAP_INNARD, _ARRAY = range(4)
@@ -67,7 +69,7 @@ class ScopeFinder:
         wanted = np.zeros(tree.paths.path_count, np.bool_)
         wanted[[step for path in paths for step in tree.way(path)]] = True
         wanted[0] = False
-        self._vertices, self._path_of = self._objects_on(wanted)
+        self._vertices, self._path_of = self._container_parts(wanted)
         self._part = self._part_of(self._vertices)
 
     def scope_of(self, path: int) -> Scope | None:
@@ -85,14 +87,15 @@ class ScopeFinder:
         mark[scope.containers] = CONTAINER
         return mark
 
-    def units(self, scope: Scope) -> Units:
-        """Return the values of a scope; 16 bytes for each."""
+    def units(self, scope: Scope, every: int) -> Units:
+        """Return every n-th value of a scope; 16 bytes for each, and 8 for each entry of maps."""
         if scope.heads.size:
-            addr = self._start_of(scope.heads)
-            return Units(addr, self._types.number[scope.heads], self._tree.heap.tree.number[scope.heads])
+            heads = scope.heads[::every]
+            numbers = self._types.packed[heads] >> np.uint32(1)
+            return Units(self._start_of(heads), numbers, self._tree.heap.tree.number[heads])
         part = self._part_of(scope.containers)
         headers, arrays = scope.containers[part == _MAP_HEADER], scope.containers[part == _ARRAY]
-        blocks = [*self._map_units(headers), *self._array_units(arrays)]
+        blocks = [*self._map_units(headers, every), *self._array_units(arrays, every)]
         addrs = np.concatenate([np.zeros(0, np.uint64), *(block[0] for block in blocks)])
         numbers = np.array([block[1] for block in blocks], np.uint32)
         types = np.repeat(numbers, np.array([block[0].size for block in blocks], np.int64))
@@ -102,12 +105,26 @@ class ScopeFinder:
         retained = int(self._tree.paths.retained[path])
         return units >= _FEWEST_UNITS and retained <= LARGEST_UNIT * units
 
-    def _objects_on(self, wanted: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    def _container_parts(self, wanted: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        """Return the parts of containers on the wanted paths, and their paths; a stretch at a time."""
+        vertices, paths = [np.zeros(0, np.uint32)], [np.zeros(0, np.uint32)]
+        for found, path in self._stretches(wanted):
+            kept = self._part_of(found) != _NO_PART
+            vertices.append(found[kept])
+            paths.append(path[kept])
+        return np.concatenate(vertices), np.concatenate(paths)
+
+    def _stretches(
+        self, wanted: NDArray[np.bool_]
+    ) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.uint32]]]:
+        """Yield the objects on the wanted paths and their paths: all at once would take 20 bytes an object."""
         tree, heap = self._tree, self._tree.heap
-        numbers = np.flatnonzero(wanted[tree.paths.path_of])
-        vertices = heap.tree.order[numbers]
-        kept = vertices <= np.uint32(heap.object_count)
-        return vertices[kept], tree.paths.path_of[numbers[kept]]
+        for low in range(0, heap.tree.reached_count, _STRETCH):
+            path = tree.paths.path_of[low : low + _STRETCH]
+            chosen = np.flatnonzero(wanted[path])
+            vertices = heap.tree.order[low : low + _STRETCH][chosen]
+            kept = vertices <= np.uint32(heap.object_count)
+            yield vertices[kept], path[chosen[kept]]
 
     def _part_of(self, vertices: NDArray[np.uint32]) -> NDArray[np.uint8]:
         packed = self._types.packed[vertices]
@@ -136,8 +153,13 @@ class ScopeFinder:
             or self._parts[number >> 1] != _NO_PART
         ):
             return None
-        vertices = self._vertices[self._path_of == path]
-        heads = vertices[self._types.packed[vertices] == np.uint32(number)]
+        if not self._is_handy(path, int(self._tree.paths.objects[path])):
+            return None  # fewer of them can only be larger
+        wanted = np.zeros(self._tree.paths.path_count, np.bool_)
+        wanted[path] = True
+        heads = np.concatenate(
+            [found[self._types.packed[found] == np.uint32(number)] for found, _ in self._stretches(wanted)]
+        )
         return Scope(path=path, units=heads.size, containers=np.zeros(0, np.uint32), heads=heads)
 
     def _entries(self, headers: NDArray[np.uint32]) -> int:
@@ -150,7 +172,7 @@ class ScopeFinder:
     def _lengths(self, arrays: NDArray[np.uint32]) -> NDArray[np.int64]:
         """Return the elements of backing arrays that are in use; of those without a header, all."""
         heap = self._tree.heap
-        size = np.maximum(self._types.layouts.types.size[self._types.number[arrays]], 1)
+        size = np.maximum(self._types.layouts.types.size[self._types.packed[arrays] >> np.uint32(1)], 1)
         spans = heap.objects.spans
         span = heap.objects.span[arrays]
         room = spans.elemsize[span].astype(np.int64) - np.where(spans.has_headers[span], 8, 0)
@@ -165,9 +187,9 @@ class ScopeFinder:
         lead = np.where(found.spans.has_headers[found.span[objects]], 8, 0)
         return found.addr[objects] + lead.astype(np.uint64)
 
-    def _map_units(self, headers: NDArray[np.uint32]) -> list[tuple[NDArray[np.uint64], int]]:
+    def _map_units(self, headers: NDArray[np.uint32], every: int) -> list[tuple[NDArray[np.uint64], int]]:
         heap = self._tree.heap
-        numbers = self._types.number[headers]
+        numbers = self._types.packed[headers] >> np.uint32(1)
         blocks = []
         for number in np.unique(numbers).tolist():
             row = self._walk.map_row(number)
@@ -175,24 +197,28 @@ class ScopeFinder:
                 continue
             mine = headers[numbers == number]
             addrs = heap.objects.addr[mine]
-            room = min(self._entries(mine) + 1024, int(heap.sizes.sum()))  # an entry takes a byte at least
+            room = min(
+                self._entries(mine) + 1024, int(self._tree.paths.retained[0])
+            )  # an entry takes a byte at least
             out = np.zeros(room, np.uint64)
             size, base, stride = (np.uint64(row[at]) for at in (0, 5, 6))
             pages = heap.process.runtime.pages
             count = int(list_entries(pages, addrs, self._walk.release, size, base, stride, out))
-            blocks.append((out[: min(count, room)], self._walk.stored_element(number)))
+            blocks.append((out[: min(count, room) : every], self._walk.stored_element(number)))
         return blocks
 
-    def _array_units(self, arrays: NDArray[np.uint32]) -> list[tuple[NDArray[np.uint64], int]]:
-        numbers = self._types.number[arrays]
+    def _array_units(self, arrays: NDArray[np.uint32], every: int) -> list[tuple[NDArray[np.uint64], int]]:
+        numbers = self._types.packed[arrays] >> np.uint32(1)
         blocks = []
         for number in np.unique(numbers).tolist():
             mine = arrays[numbers == number]
             lengths = self._lengths(mine)
             ends = np.cumsum(lengths)
-            within = np.arange(int(lengths.sum()), dtype=np.int64) - np.repeat(ends - lengths, lengths)
+            chosen = np.arange(0, int(lengths.sum()), every, dtype=np.int64)
+            array = np.searchsorted(ends, chosen, side="right")
+            within = chosen - (ends - lengths)[array]
             size = int(self._types.layouts.types.size[number])
-            addrs = np.repeat(self._start_of(mine), lengths) + (within * size).astype(np.uint64)
+            addrs = self._start_of(mine)[array] + (within * size).astype(np.uint64)
             blocks.append((addrs, number))
         return blocks
 

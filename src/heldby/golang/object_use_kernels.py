@@ -73,13 +73,15 @@ def _note_use(pages, heap, types, kind, elem, at, target, used, capacity):
 
 
 @kernel
-def find_use(pages, heap, types, type_of, used, capacity):
-    """Set how many bytes of each array's and text's object the headers that refer to it use, and have.
+def find_use(pages, heap, types, type_of, low, high, used, capacity):
+    """Set how many bytes of each array's and text's object the headers in objects low to high - 1 use, and have.
+
+    The headers outside the heap are read with those of object 1.
 
     `used` and `capacity`, ``uint32[n + 1]``, get one more than the bytes; they stay 0 for objects that no slice or
     string refers to. From 4 GiB on they say 4 GiB - 1.
     """
-    for o in range(ONE, u64(heap.addr.size)):
+    for o in range(u64(low), u64(high)):
         own = u64(type_of[o]) >> ONE
         if not own:
             continue
@@ -105,7 +107,7 @@ def find_use(pages, heap, types, type_of, used, capacity):
             if kind in (SLICE, STRING):
                 at = heap.addr[o] + (w << u64(3))
                 _note_use(pages, heap, types, kind, u64(types.slot_target[slot]), at, t, used, capacity)
-    for r in range(u64(heap.root_addr.size)):
+    for r in range(u64(heap.root_addr.size) if low == 1 else ZERO):
         own, t = u64(heap.root_type[r]), u64(heap.root_target[r])
         # A register, or a variable of unknown type: only the pointer is known.
         if not own or not heap.root_addr[r] or t == ZERO or types.start[own] < 0:
@@ -136,12 +138,12 @@ def _full_slots(pages, group, is_bucket):
 
 
 @kernel
-def account_objects(pages, heap, types, type_of, evidence, use, used, capacity, row_of, account):
-    """Add what each object's slot is spent on to the row of `account` that `row_of` names; -1 for none.
+def account_objects(pages, heap, types, type_of, evidence, use, used, capacity, row_of, low, high, account):
+    """Add what the slots of objects low to high - 1 are spent on to the rows of `account`; `row_of` -1 is none.
 
     `account` is ``int64[rows, COLUMNS]``. The causes of a row add up to the bytes of its slots.
     """
-    for o in range(ONE, u64(heap.addr.size)):
+    for o in range(u64(low), u64(high)):
         if row_of[o] < 0:
             continue
         r = u64(row_of[o])

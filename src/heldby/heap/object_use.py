@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.golang import type_scan as scan
-from heldby.golang.object_types import type_columns
+from heldby.golang.object_types import ObjectTypes, type_columns
 from heldby.golang.object_use_kernels import (
     COLUMNS,
     MAP_BUCKET,
@@ -35,6 +36,8 @@ from heldby.heap.heap import Heap
 from heldby.heap.naming import root_slots
 
 _KINDS: Final = 16
+_STRETCH: Final = 1 << 18
+_OBJECTS_AT_ONCE: Final = 1 << 21
 _MOST_WORDS: Final = 1 << 16
 _MAP_KINDS: Final = (KIND_MAP, KIND_MAP_TABLE, KIND_BUCKET_MAP, KIND_MAP_EXTRA, KIND_MAP_OVERFLOW)
 # Where a map's entries lie in its groups and buckets.
@@ -66,18 +69,21 @@ class ObjectUse:
         """Return ``int64[rows, COLUMNS]`` of the objects of each row (see `object_use_kernels`). One pass."""
         out = np.zeros((rows, COLUMNS), np.int64)
         types = self.heap.naming.types
-        account_objects(
-            self.heap.process.runtime.pages,
-            self._view,
-            self._columns,
-            types.packed,
-            types.evidence,
-            self.type_use,
-            self.used,
-            self.capacity,
-            row_of,
-            out,
-        )
+        for low, high in _parts(self.heap):
+            account_objects(
+                self.heap.process.runtime.pages,
+                self._view,
+                self._columns,
+                types.packed,
+                types.evidence,
+                self.type_use,
+                self.used,
+                self.capacity,
+                row_of,
+                low,
+                high,
+                out,
+            )
         return out
 
 
@@ -85,14 +91,31 @@ def object_use(heap: Heap) -> ObjectUse:
     """Read the headers of all slices and strings. O(references); 8 bytes an object."""
     types = heap.naming.types
     layouts = types.layouts
-    layouts.ensure(np.flatnonzero(np.bincount(types.number)))
+    layouts.ensure(_used_types(types))
     slots = root_slots(heap.roots)
     layouts.ensure(np.unique(slots.type))
     columns = type_columns(layouts.types, layouts)
     view = heap.naming.view(slots)
     used, capacity = (np.zeros(heap.object_count + 1, np.uint32) for _ in range(2))
-    find_use(heap.process.runtime.pages, view, columns, types.packed, used, capacity)
+    for low, high in _parts(heap):
+        find_use(heap.process.runtime.pages, view, columns, types.packed, low, high, used, capacity)
     return ObjectUse(heap, used, capacity, view, columns)
+
+
+def _parts(heap: Heap) -> Iterator[tuple[int, int]]:
+    """Yield stretches of objects; what was read of the capture is given back after each."""
+    end = heap.object_count + 1
+    for low in range(1, end, _OBJECTS_AT_ONCE):
+        yield low, min(low + _OBJECTS_AT_ONCE, end)
+        heap.process.core.unmap_pages()
+
+
+def _used_types(types: ObjectTypes) -> NDArray[np.intp]:
+    """Return the types that objects have; a stretch at a time, or counting would take 12 bytes an object."""
+    seen = np.zeros(types.layouts.types.size.size, np.bool_)
+    for low in range(0, types.packed.size, _STRETCH):
+        seen[types.packed[low : low + _STRETCH] >> np.uint32(1)] = True
+    return np.flatnonzero(seen)
 
 
 def _type_use(layouts: TypeLayouts, columns: TypeColumns) -> TypeUse:

@@ -125,6 +125,7 @@ class ValueWalk:
                 break
             if not learnt:
                 strange = np.zeros(1, np.uint64)  # what is still strange stays so
+        self._heap.process.core.unmap_pages()
         return Measured(sizes=sizes, done=status == DONE, notes=notes)
 
     def _require(self, numbers: NDArray[np.integer]) -> None:
