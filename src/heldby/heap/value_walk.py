@@ -33,6 +33,9 @@ from heldby.memory.paging_kernels import build_page_table
 
 _MOST_ROUNDS: Final = 64
 _MOST_STRANGE: Final = 1 << 12
+_FEWEST_AT_ONCE: Final = 1 << 16
+_MOST_AT_ONCE: Final = 1 << 20
+"""Values to visit before what was read of the capture is given back: a small budget needs little memory."""
 _MOST_TOO_LARGE: Final = 16
 UNIT_BUDGET: Final = 1 << 22
 """Values to visit in one unit before it is given up: a text of that size is no unit of anything."""
@@ -89,6 +92,7 @@ class ValueWalk:
             budget: values to visit in all; units that are not reached are not `done`.
         """
         count = units.addr.size
+        at_once = min(max(budget >> 6, _FEWEST_AT_ONCE), _MOST_AT_ONCE)
         sizes, status = np.zeros((count, 3), np.int64), np.full(count, WAITING, np.uint8)
         notes = np.zeros(NOTE_COUNT, np.int64)
         stack = np.zeros((STACK_ROWS, STACK_COLUMNS), np.uint64)
@@ -100,32 +104,35 @@ class ValueWalk:
         for _ in range(_MOST_ROUNDS):
             needed = np.zeros(self._columns.op.size, np.uint8)
             strange[0] = 0
-            end = measure_values(
-                self._memory,
-                self._heap.objects.index,
-                self._dynamic,
-                self._columns,
-                self.release,
-                owners,
-                POWERS_OF_TEN,
-                units,
-                0,
-                stack,
-                sizes,
-                status,
-                notes,
-                needed,
-                strange,
-                UNIT_BUDGET,
-                budget,
-            )
+            first, left = 0, budget
+            while first < count and left > 0:
+                first = measure_values(
+                    self._memory,
+                    self._heap.objects.index,
+                    self._dynamic,
+                    self._columns,
+                    self.release,
+                    owners,
+                    POWERS_OF_TEN,
+                    units,
+                    first,
+                    stack,
+                    sizes,
+                    status,
+                    notes,
+                    needed,
+                    strange,
+                    UNIT_BUDGET,
+                    min(left, at_once),
+                )
+                left -= at_once
+                self._heap.process.core.unmap_pages()
             given_up = int(np.count_nonzero(status == TOO_LARGE)) > _MOST_TOO_LARGE
             learnt = self._learn(np.flatnonzero(needed), strange[1 : 1 + int(strange[0])])
-            if end < count or given_up or not (status == WAITING).any():
+            if first < count or given_up or not (status == WAITING).any():
                 break
             if not learnt:
                 strange = np.zeros(1, np.uint64)  # what is still strange stays so
-        self._heap.process.core.unmap_pages()
         return Measured(sizes=sizes, done=status == DONE, notes=notes)
 
     def _require(self, numbers: NDArray[np.integer]) -> None:
