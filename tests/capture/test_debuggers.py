@@ -11,7 +11,7 @@ import pytest
 
 from heldby.capture import capture_process
 from tests.capture.service import Service
-from tests.support.delve import delve
+from tests.support.go_tools import delve
 from tests.support.toolchains import ToolchainMissing, any_toolchain
 
 pytestmark = pytest.mark.ptrace

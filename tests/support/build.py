@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from tests.support.garble import garble
+from tests.support.go_tools import garble
 from tests.support.toolchains import Toolchain, cache_directory, locked
 
 REPOSITORY = Path(__file__).resolve().parents[2]
