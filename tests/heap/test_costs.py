@@ -25,8 +25,14 @@ pytestmark = pytest.mark.ptrace
 PROGRAM = Path(__file__).parent / "programs" / "costs"
 
 
+def skip_bucket_maps(go: Toolchain) -> None:
+    if go.minor < "1.24":
+        pytest.skip("entries of maps made of buckets are not walked as texts")
+
+
 @functools.cache
 def captured(go: Toolchain, mode: Mode = Mode.DEFAULT) -> Heap:
+    skip_bucket_maps(go)
     with running(build(PROGRAM, go, mode)) as program:
         wait_until_still(program.pid)
         return heldby.open(program.pid).heap
@@ -44,6 +50,7 @@ def answer(go: Toolchain) -> Answer:
 
 @functools.cache
 def baselines(go: Toolchain) -> Answer:
+    skip_bucket_maps(go)
     with running(build(PROGRAM, go, Mode.STRIPPED), ["baselines"]) as program:
         wait_until_still(program.pid)
         return answer_of(heldby.open(program.pid).heap)

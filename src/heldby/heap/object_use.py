@@ -135,6 +135,8 @@ def _type_use(layouts: TypeLayouts, columns: TypeColumns) -> TypeUse:
         if is_map_group(types.name(number)):
             arrays = [field for field in types[number].fields if field.name in _SLOT_ARRAYS]
             part[number] = MAP_BUCKET if "bucket" in types.name(number).partition("[")[0] else MAP_GROUP
+            if part[number] == MAP_BUCKET and words[number, 0]:
+                words[number, 0] -= 1  # the pointer to the next bucket serves the map, not its entries
             slot[number] = sum(int(types.size[field.type]) for field in arrays) // 8
     return TypeUse(words, part, slot)
 
