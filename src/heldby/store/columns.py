@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import duckdb
 
-# Read at 10 M rows a column (ms, one column of random uint32 / of addresses): uncompressed 67 / 424, snappy
-# 105 / 246, zstd 129 / 312 at half the size. Dictionary and delta encodings do the rest: version 2.
-_OPTIONS: Final = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 1000000"
+# In CPU seconds all compressions read alike (docs/decisions/0006-kept-analyses.md), so the smallest. DuckDB
+# holds a few row groups while it writes: with 1,000,000 rows each the peak was 37 bytes an object higher.
+_OPTIONS: Final = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 200000"
 _THREADS: Final = 2
 
 
