@@ -130,6 +130,10 @@ def test_an_existing_output_is_refused_before_the_work(tmp_path: Path) -> None:
         (["capture", "x", "-o", "y"], "Invalid value for 'PID'"),
         (["capture", "1"], "Missing option '-o'"),
         (["1", "2"], "unexpected extra argument"),
+        (["doctor", "0"], "'0' is no PID"),
+        (["expalin", "4242"], "no command and no file expalin\n  next: did you mean heldby explain?"),
+        (["gorutines"], "no command and no file gorutines\n  next: did you mean heldby goroutines?"),
+        (["holders", "4242"], "no command and no file holders\n  next: heldby --help lists the commands"),
     ],
 )
 def test_a_command_line_that_makes_no_sense(arguments: list[str], message: str) -> None:

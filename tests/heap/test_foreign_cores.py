@@ -161,6 +161,19 @@ def test_another_build_is_refused(cores: Cores, other: tuple[str, Mode]) -> None
 
 
 @needs_gdb
+def test_a_core_without_its_end_is_cut_off_and_not_of_another_program(cores: Cores, tmp_path: Path) -> None:
+    assert cores.gdb is not None
+    cut = tmp_path / "cut.core"
+    with cores.gdb.open("rb") as whole:
+        cut.write_bytes(whole.read(100_000))
+
+    said = error(4, cut, "--exe", cores.program)
+
+    assert "is cut off before the Go runtime's own data" in said
+    assert "bytes that its headers promise are not there" in said
+
+
+@needs_gdb
 @pytest.mark.parametrize("content", [b"", b"#!/bin/sh\nexec structs\n", b"\x7fELF\x02\x01\x01" + bytes(80)])
 def test_an_executable_that_is_none_is_refused(cores: Cores, tmp_path: Path, content: bytes) -> None:
     assert cores.gdb is not None

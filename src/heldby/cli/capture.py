@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
-    short_help="Capture a process into a file.",
+    short_help="A process as a core file, to be read later or elsewhere.",
     examples=(
         ("heldby capture 4242 -o payments.core", "capture now, to be read on another machine"),
         ("heldby capture 4242 -o payments.core --method stop", "where the process may not be forked"),

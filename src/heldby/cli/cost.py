@@ -11,7 +11,7 @@ from heldby.cli.tables import Opener, Output, question, table_output
 
 @click.command(
     cls=Command,
-    short_help="Say what small objects cost, and texts instead.",
+    short_help="What small objects cost, and the same data as text.",
     examples=(
         ("heldby cost 4242", "pointers, headers, rounding by holder; the same data as JSON text"),
         ("heldby cost heap.core --limit 3 --format csv", "the three largest holders, exact numbers"),

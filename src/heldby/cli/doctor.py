@@ -11,7 +11,7 @@ from heldby.cli.run import output_console
 
 @click.command(
     cls=Command,
-    short_help="Check whether a process can be captured.",
+    short_help="Whether a process can be captured; if not, what to change.",
     examples=(
         ("heldby doctor 4242", "may I capture process 4242, and if not, what to change"),
         ("sudo heldby doctor 4242", "would root?"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command(
     cls=Command,
     name="explain",
-    short_help="Say who holds the memory (the default).",
+    short_help="The first screen: where it went, who holds it, what to change.",
     examples=(
         ("heldby explain 4242", "the same as heldby 4242; needed for a file that is called like a command"),
         ("heldby explain core.4242 --exe ./payments --limit 30", "a core from gcore, with more holders"),

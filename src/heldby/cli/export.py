@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
-    short_help="Write who holds what for pprof, or tables as Parquet.",
+    short_help="The heap for go tool pprof, or as Parquet tables.",
     examples=(
         ("heldby export 4242 --pprof held.pb.gz && go tool pprof -http=: held.pb.gz", "look at it in pprof"),
         (

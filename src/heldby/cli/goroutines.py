@@ -11,7 +11,7 @@ from heldby.cli.tables import Opener, Output, question, table_output
 
 @click.command(
     cls=Command,
-    short_help="Group goroutines by stack; prove which are leaked.",
+    short_help="Goroutines by stack, what each keeps, which are leaked.",
     examples=(
         ("heldby goroutines 4242", "which stacks keep most, and how long they have waited"),
         ("heldby goroutines core.4242 --leaked", "only goroutines that nothing can ever wake"),

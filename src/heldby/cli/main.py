@@ -62,6 +62,12 @@ def command_for(target: str) -> str:
 @click.group(
     cls=Group,
     choose=command_for,
+    sections={
+        "Who holds memory": (explain, top, tree, object_value, paths, refs, goroutines, what_if, sql),
+        "Where it was allocated": (sites, profile),
+        "Where the rest went, and what it costs": (rss, size_classes, cost),
+        "Captures, and other tools": (doctor, capture, export),
+    },
     context_settings={"help_option_names": ["-h", "--help"]},
     examples=(
         ("heldby 4242", "who holds the memory of process 4242"),
@@ -76,28 +82,6 @@ def cli() -> None:
     TARGET is a PID, a core file, a file that heldby capture wrote, or a pprof profile as file or URL.
     The process needs no rebuild and no restart; it pauses for milliseconds.
     """
-
-
-for _command in (
-    explain,
-    rss,
-    top,
-    tree,
-    paths,
-    refs,
-    object_value,
-    goroutines,
-    what_if,
-    sites,
-    cost,
-    size_classes,
-    sql,
-    profile,
-    capture,
-    export,
-    doctor,
-):
-    cli.add_command(_command)
 
 
 class _Terminated(BaseException):

@@ -16,7 +16,7 @@ from heldby.cli.tables import Opener, Output, question
 @click.command(
     "object",
     cls=Command,
-    short_help="Show one object: its fields, who keeps it, why.",
+    short_help="One object: its fields as Go prints them, who keeps it, why.",
     examples=(
         ("heldby object 4242 0xc000123450", "what lies there, what it retains, who refers to it"),
         ("heldby object core.4242 0xc000123450 --depth 4 --format json", "its value as a typed tree"),

@@ -35,6 +35,13 @@ def address(text: str) -> int:
     return found
 
 
+def process_id(text: str) -> int:
+    """Return a PID; for click's ``type``."""
+    if not (text.isdecimal() and 0 < int(text) <= 1 << 22):
+        raise click.BadParameter(f"{text!r} is no PID")
+    return int(text)
+
+
 def _set(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
     def callback(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
         run = context.ensure_object(Run)
@@ -50,7 +57,7 @@ def target(function: _F) -> _F:
 
 def pid(function: _F) -> _F:
     """Add the argument PID."""
-    return click.argument("pid", metavar="PID", type=click.IntRange(1, 1 << 22))(function)
+    return click.argument("pid", metavar="PID", type=process_id)(function)
 
 
 def exe(function: _F) -> _F:

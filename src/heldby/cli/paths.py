@@ -11,7 +11,7 @@ from heldby.cli.tables import Opener, Output, question, table_output
 
 @click.command(
     cls=Command,
-    short_help="Show the shortest ways from the roots.",
+    short_help="Why objects live: the shortest ways from the roots.",
     examples=(
         ("heldby paths 4242 main.Entry --strong", "why entries live, pools and caches left out"),
         ("heldby paths core.4242 0xc000123450 --all-roots", "every root that reaches this object"),

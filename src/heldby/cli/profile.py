@@ -22,7 +22,7 @@ By = Literal["function", "line", "file", "package"]
 
 @click.command(
     cls=Command,
-    short_help="Read a pprof profile from a file or URL.",
+    short_help="What a pprof profile says, alone or against another.",
     examples=(
         ("heldby http://127.0.0.1:6060 --by package", "which packages allocate, from a running program"),
         (

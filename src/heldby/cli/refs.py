@@ -12,7 +12,7 @@ from heldby.cli.tables import Opener, Output, question, table_output
 
 @click.command(
     cls=Command,
-    short_help="List the references of one object.",
+    short_help="Who refers to one object, or what it refers to.",
     examples=(
         ("heldby refs 4242 0xc000123450", "who refers to this object, by field"),
         ("heldby refs core.4242 0xc000123450 --out", "what it refers to"),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
-    short_help="Say where every byte of RSS went.",
+    short_help="Every byte of RSS in a row, the collector, other settings.",
     examples=(
         ("heldby rss 4242", "each row with what it consists of, the collector, and other settings"),
         ("heldby rss core.4242 --format csv -o rss.csv", "the rows of a core or capture as a table"),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
-    short_help="Say who holds what was allocated where.",
+    short_help="Where it was allocated, with who holds it now.",
     examples=(
         ("heldby sites 4242 --site encoding/json", "who keeps what encoding/json allocated"),
         (

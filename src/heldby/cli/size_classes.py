@@ -12,7 +12,7 @@ from heldby.cli.tables import Opener, Output, question, table_output
 @click.command(
     cls=Command,
     name="size-classes",
-    short_help="Say how full the spans are, and what pins them.",
+    short_help="How full the spans are, and what pins nearly empty ones.",
     examples=(
         ("heldby size-classes 4242", "spans, free slots and how full they are, by size class"),
         ("heldby size-classes heap.core --by type", "the types whose objects keep nearly empty spans"),

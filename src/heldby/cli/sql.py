@@ -22,7 +22,7 @@ _EXPLAIN: Final = re.compile(r"\s*explain\b", re.IGNORECASE)
 
 @click.command(
     cls=Command,
-    short_help="Ask a heap in SQL.",
+    short_help="Any other question: the heap as tables in SQL.",
     examples=(
         (
             'heldby sql payments.core "SELECT type, sum(bytes) FROM objects WHERE live GROUP BY ALL ORDER BY 2 DESC"',

@@ -14,7 +14,7 @@ _BY = ("type", "holder", "package", "module", "root", "size-class", "goroutine")
 
 @click.command(
     cls=Command,
-    short_help="Say which types, packages or roots have most.",
+    short_help="Types, packages, roots or goroutines that have most.",
     examples=(
         ("heldby top core.4242 --by module --format json", "which Go module's types cost how much"),
         ("heldby top 4242 --holder main.manager.paths", "of what types is all that this field holds"),

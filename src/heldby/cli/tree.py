@@ -11,7 +11,7 @@ from heldby.cli.tables import Filters, Opener, Output, filters, question, table_
 
 @click.command(
     cls=Command,
-    short_help="Show who holds what, level by level.",
+    short_help="Who holds what, level by level, down to single objects.",
     examples=(
         ("heldby tree 4242 main.manager --depth 5", "what that variable holds, five levels down"),
         ("heldby tree core.4242 'main.manager.paths[*]' --objects", "the largest objects of that path"),

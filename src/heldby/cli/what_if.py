@@ -12,7 +12,7 @@ from heldby.cli.tables import Opener, Output, question, table_output
 @click.command(
     cls=Command,
     name="what-if",
-    short_help="Say what would be freed without a reference.",
+    short_help="What would be freed if a field, variable or goroutine let go.",
     examples=(
         ("heldby what-if 4242 --without main.manager.paths", "would clearing that field help?"),
         ("heldby what-if 4242 --without main.cache --without 'goroutine main.serve'", "both together"),

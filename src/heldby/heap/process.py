@@ -11,7 +11,7 @@ import numpy as np
 from heldby.binary.build_info import BuildInfo, read_build_info
 from heldby.binary.dwarf import read_dwarf
 from heldby.binary.executable import Executable
-from heldby.errors import NotGoProcess, WrongExecutable
+from heldby.errors import NotGoProcess, Truncated, WrongExecutable
 from heldby.golang.dwarf_layout import dwarf_layout
 from heldby.golang.layout import Layout
 from heldby.golang.release_checks import check_layout, without_debug_information
@@ -87,6 +87,12 @@ def assemble_process(core: CoreFile, *, exe: Path | None = None, symbols: Path |
             newer=lambda version: _described_layout(program, image, version),
         )
     except NotGoProcess as error:
+        if core.missing_bytes:
+            raise Truncated(
+                f"{core.path} is cut off before the Go runtime's own data",
+                cause=f"{core.missing_bytes:,} bytes that its headers promise are not there",
+                next_step="look for a full disk or a limit on the size of cores (ulimit -c); take it again",
+            ) from error
         if program.explicit and info is not None:
             raise WrongExecutable(
                 f"{program.executable.name} is a Go program, but not the one in {core.path}",

@@ -198,8 +198,8 @@ def _not_a_core(path: Path, head: bytes) -> FormatError:
         return Truncated(f"{path} ends inside the ELF header", next_step="take the core or capture again")
     return NotACore(
         f"{path} is no ELF core",
-        cause="it starts with " + repr(head[:8]),
-        next_step="give a PID, a core file, or a file that heldby capture wrote",
+        cause="it starts with " + ascii(head[:8].decode("latin-1")),
+        next_step="give a PID, a core file, a file that heldby capture wrote, or a pprof profile",
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
+import socket
 import ssl
 import time
 import urllib.error
@@ -329,8 +330,14 @@ def _unreachable(address: Address, error: Exception, seconds: float) -> HeldbyEr
             next_step="try http://",
         )
     said = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
+    if isinstance(reason, socket.gaierror):
+        return CaptureError(
+            f"cannot fetch from {place}: {said}",
+            cause="the name of the host has no address here",
+            next_step="check the name; inside a cluster, forward the port and use 127.0.0.1",
+        )
     return CaptureError(
         f"cannot fetch from {place}: {said or type(reason).__name__}",
-        cause="nothing listens there, or the connection broke, or it speaks TLS (https://)",
+        cause="nothing listens there, the connection broke, or it wants https://",
         next_step="check host and port; net/http/pprof often listens on 127.0.0.1:6060 only",
     )
