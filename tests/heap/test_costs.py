@@ -10,7 +10,8 @@ import pytest
 import heldby
 from heldby.analysis import answer_of
 from heldby.analysis.answer import Answer, Cost, TextAlternative
-from heldby.analysis.costs import HolderCosts, cost_table, measure_costs, text_findings
+from heldby.analysis.costs import HolderCosts, cost_table, measure_costs
+from heldby.analysis.findings import text_findings
 from heldby.analysis.holder_tree import build_holder_tree
 from heldby.analysis.ownership import ownership_of
 from heldby.analysis.size_classes import pinning_table, size_class_table
@@ -235,6 +236,8 @@ def test_service_that_keeps_many_strings_is_advised_to_keep_texts(go: Toolchain)
     let_go, keep = baselines(go).findings
 
     assert (let_go.rule, keep.rule) == ("let-go", "keep-as-text")
+    assert let_go.title == f"Keep less in {let_go.holder}"
+    assert let_go.saving_bytes == baselines(go).holders[0].retained_bytes
     # The program is stripped: the variable has no name, its type has.
     assert keep.title.endswith("(map[string]*main.Baseline) as JSON, one text for each element")
     # Struct 56 bytes in 64, path 24, 200 strings of 16, 303 headers of 16 in a slot of 4,864: 8,152 bytes become

@@ -5,10 +5,12 @@ from __future__ import annotations
 from heldby.analysis.answer import (
     Answer,
     CaptureFacts,
+    Finding,
     Frame,
     HeapTotals,
     Held,
     Holder,
+    KeptIn,
     ProcessFacts,
     RssAccount,
     RssRow,
@@ -79,6 +81,11 @@ def story() -> Answer:
                 share=908 / 1044,
                 containers=("map of 51,203 entries in *main.Baseline",),
                 objects_at_end=9_100_000,
+                kept_in=(
+                    KeptIn(
+                        path="main.manager.paths[*].Seen[*]", container="slice", type="[]string", field="Seen"
+                    ),
+                ),
                 stored_by=(
                     StoredBy(
                         place="main.manager.paths[*].Seen[*]",
@@ -147,6 +154,15 @@ def story() -> Answer:
         held=(
             Held(site=0, holder=0, bytes=860 * MIB, samples=1720),
             Held(site=1, holder=0, bytes=40 * MIB, samples=80),
+        ),
+        findings=(
+            Finding(
+                rule="let-go",
+                title="Keep less in main.manager.paths[*].Seen[*]",
+                holder="main.manager.paths[*].Seen[*]",
+                evidence={"type": "string", "objects": 9_100_000, "container": "slice", "shared": False},
+                saving_bytes=908 * MIB,
+            ),
         ),
         caveats=("allocation sites are sampled: one in 512 KiB",),
     )

@@ -12,7 +12,8 @@ from heldby.analysis.answer import (
     Answer,
     HeapTotals,
 )
-from heldby.analysis.costs import measure_costs, text_findings, with_costs
+from heldby.analysis.costs import measure_costs, with_costs
+from heldby.analysis.findings import findings_of
 from heldby.analysis.holder_tree import build_holder_tree
 from heldby.analysis.holders import describe_rows
 from heldby.analysis.ownership import ownership_of
@@ -59,7 +60,7 @@ def _made(heap: Heap, progress: Progress) -> Answer:
         profile=profile,
         sites=matrix.sites() if matrix is not None else (),
         held=matrix.held() if matrix is not None else (),
-        findings=text_findings(costs, totals.live_bytes or 0),
+        findings=findings_of(holders, costs, totals.live_bytes or 0),
         caveats=(*heap.caveats, *profile_caveats(profile, matrix)),
     )
 

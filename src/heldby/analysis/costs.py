@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.analysis.answer import Cost, Finding, Holder, TextAlternative
+from heldby.analysis.answer import Cost, Holder, TextAlternative
 from heldby.analysis.ownership import Ownership
 from heldby.analysis.table import Kind, Table, number_column, text_column
 from heldby.analysis.text_alternative import measure_alternative
@@ -39,10 +39,7 @@ _EVIDENCE_CELLS: Final = 62
 """What fits beside a holder on a screen of 80 cells."""
 _FEWEST_OBJECTS: Final = 1000
 _WORTH_IT: Final = 0.25
-_WORTH_IT_OF_LIVE: Final = 0.05
 _LEAST_SAVING: Final = 1 << 20
-_MOST_INEXACT: Final = 0.02
-"""Of the values on the way: with more of them told only in part, the figures are no advice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,46 +166,6 @@ def text_sentence(texts: TextAlternative, *, short: bool = False) -> str:
         f"kept as JSON text, {about}{after} instead of {before}, and the collector would mark {then} objects "
         f"instead of {now}"
     )
-
-
-def text_findings(costs: HolderCosts, live_bytes: int) -> tuple[Finding, ...]:
-    """Return the advice to keep data as texts, where that was measured to save much and leaves little out.
-
-    It stands behind what letting go of the same holder would free, which is always more.
-    """
-    tree = costs.ownership.tree
-    findings: list[Finding] = []
-    seen = set()
-    for row, cost in zip(costs.ownership.rows, costs.costs, strict=False):
-        texts = cost.texts
-        if texts is None or texts.path in seen:
-            continue
-        seen.add(texts.path)
-        much = texts.saving_bytes >= _WORTH_IT_OF_LIVE * live_bytes
-        if not much or not is_worth_it(texts) or texts.inexact_share > _MOST_INEXACT:
-            continue
-        holder = tree.text(row.path).strip()
-        if not findings:
-            title = f"Letting go of {holder}"
-            findings.append(Finding(rule="let-go", title=title, holder=holder, saving_bytes=row.bytes))
-        evidence = {
-            "current_bytes": texts.current_bytes,
-            "json_total_bytes": texts.json_total_bytes,
-            "current_objects": texts.current_objects,
-            "objects": texts.objects,
-            "measured_every": texts.every,
-        }
-        title = f"Keep {texts.path} as JSON, one text for each element"
-        findings.append(
-            Finding(
-                rule="keep-as-text",
-                title=title,
-                holder=holder,
-                evidence=evidence,
-                saving_bytes=texts.saving_bytes,
-            )
-        )
-    return tuple(findings)
 
 
 def cost_table(costs: HolderCosts) -> Table:

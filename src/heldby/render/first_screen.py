@@ -13,7 +13,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from heldby.analysis.answer import EVERYTHING_ELSE, Answer, Holder, RssAccount
+from heldby.analysis.answer import EVERYTHING_ELSE, Answer, RssAccount
+from heldby.render.finding_lines import finding_lines
 from heldby.render.holder_lines import holder_lines
 from heldby.render.plain_text import print_text, printable, shorten
 from heldby.render.waterfall import percent, shortened, waterfall_lines
@@ -49,7 +50,7 @@ def first_screen(
     lines = [*headline(answer, width), identity(answer, width), Text()]
     lines += [*waterfall_lines(answer.rss, width), Text()]
     lines += holder_lines(answer, width, limit)
-    change = _change_lines(answer, width)
+    change = finding_lines(answer, width)
     if change:
         lines += [Text(), *change]
     caveats = caveat_lines(answer, width, show_all=all_caveats)
@@ -112,37 +113,6 @@ def identity(answer: Answer, width: int) -> Text:
     elif capture.method == "core":
         parts.append("from a core")
     return shortened(Text(" · ".join(parts), style="dim"), width)
-
-
-def _change_lines(answer: Answer, width: int) -> list[Text]:
-    heading = Text("WHAT TO CHANGE", style="bold")
-    if answer.findings:
-        lines = []
-        for number, finding in enumerate(answer.findings[:3], 1):
-            saving = (
-                f"  saves {format_bytes(finding.saving_bytes)}" if finding.saving_bytes is not None else ""
-            )
-            line = Text(f"{number:3}  {shorten(finding.title, width - 5 - len(saving))}")
-            lines.append(line.append(saving, style="green"))
-        return [heading, *lines]
-    top = answer.holders[0] if answer.holders else None
-    if top is None or not _is_advice(top):
-        return []
-    # Retained bytes are exact by the dominator tree, so this saving is measured, not guessed.
-    advice = f"  1  Letting go of {shorten(top.path, width - 19)}"
-    if top.root_kind == "object":
-        saving = f"would free {format_bytes(top.retained_bytes)}, once all that hold it let go."
-    else:
-        saving = f"would free {format_bytes(top.retained_bytes)}: nothing else keeps it."
-    if cell_len(advice) + 1 + len(saving) <= width:
-        return [heading, Text(f"{advice} {saving}")]
-    return [heading, Text(advice), Text(f"     {saving}")]
-
-
-def _is_advice(holder: Holder) -> bool:
-    """Return whether it makes sense to tell people to let go of this."""
-    kinds = ("global", "goroutine", "object")
-    return holder.path != EVERYTHING_ELSE and (holder.share or 0) >= 0.25 and holder.root_kind in kinds
 
 
 def caveat_lines(answer: Answer, width: int, *, show_all: bool) -> list[Text]:

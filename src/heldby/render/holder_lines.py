@@ -74,7 +74,7 @@ def _details(answer: Answer, index: int, width: int) -> list[Text]:
     if holder.used_by:
         texts.append(_listing("used by", holder.used_by, room))
     texts += [allocated_at(answer, index, room), pprof_shows(answer, index, room)]
-    texts.append(_stored_by(holder, room))
+    texts.append(stored_by(holder, room))
     texts.extend(shorten(fact, room) for fact in holder.evidence[:2])
     return [Text(" " * _INDENT).append(text, style="dim") for text in texts if text]
 
@@ -97,7 +97,7 @@ def _what(holder: Holder, room: int) -> str:
     return shorten(kind or containers, room)
 
 
-def _stored_by(holder: Holder, room: int) -> str:
+def stored_by(holder: Holder, room: int) -> str:
     """Return the statement that keeps what is held; how many more there may be."""
     if not holder.stored_by:
         return ""
