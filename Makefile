@@ -30,10 +30,10 @@ demo: setup ## run the main job: a real service that leaks, what pprof says of i
 	@$(PY) examples/baselines/demo.py
 
 test: setup ## run the default tests (PYTEST_ARGS="-k name" for some of them)
-	@$(PY) -m pytest $(PYTEST_ARGS)
+	@$(PY) -m pytest -n 2 $(PYTEST_ARGS)
 
 test-all: setup ## run the slow tests too: every Go release, hundreds of captures
-	@$(PY) -m pytest -m "slow or not slow" $(PYTEST_ARGS)
+	@$(PY) -m pytest -n 2 -m "slow or not slow" $(PYTEST_ARGS)
 
 matrix: setup ## hold every Go release in every build against the collector; writes docs/matrix.md
 	@$(PY) -m tests.matrix $(MATRIX_ARGS)

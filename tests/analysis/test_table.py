@@ -53,6 +53,7 @@ def test_values_have_the_type_of_their_kind() -> None:
         Kind.NUMBER: np.int64,
         Kind.SHARE: np.float64,
         Kind.SECONDS: np.float64,
+        Kind.REAL: np.float64,
         Kind.ADDRESS: np.uint64,
         Kind.FLAG: np.bool_,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +37,9 @@ def expected() -> dict[str, int]:
     return found
 
 
-def captured(mode: Mode, release: str | None = None) -> Captured:
+def captured(mode: Mode, release: str | None = None, source: Path = PROGRAM) -> Captured:
     go = toolchain(release) if release else any_toolchain()
-    with running(build(PROGRAM, go, mode)) as program:
+    with running(build(source, go, mode)) as program:
         heap = open_heap(program.pid).heap
     return Captured(heap, answer_of(heap), mode is Mode.STRIPPED)
 
@@ -46,6 +47,16 @@ def captured(mode: Mode, release: str | None = None) -> Captured:
 @pytest.fixture(scope="session")
 def with_debug_information() -> Captured:
     return captured(Mode.DEFAULT)
+
+
+@pytest.fixture(scope="session")
+def built_here(tmp_path_factory: pytest.TempPathFactory) -> Captured:
+    """Built from a copy of the source that no other checkout has built, so that it lies where it says."""
+    copy = tmp_path_factory.mktemp("source") / "stores"
+    shutil.copytree(PROGRAM, copy)
+    with (copy / "main.go").open("a") as file:
+        file.write(f"\n// {copy}\n")
+    return captured(Mode.DEFAULT, source=copy)
 
 
 @pytest.fixture(scope="session")

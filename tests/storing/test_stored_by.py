@@ -117,8 +117,8 @@ def test_a_function_is_named_even_where_it_is_inlined(with_debug_information: Ca
     assert found["main.generic.m"].startswith("main.(*cache[")
 
 
-def test_the_text_of_the_statement_is_read_where_it_was_built(with_debug_information: Captured) -> None:
-    answer = with_source(with_debug_information.answer, SourceLines())
+def test_the_text_of_the_statement_is_read_where_it_was_built(built_here: Captured) -> None:
+    answer = with_source(built_here.answer, SourceLines())
 
     found = {
         name: next(each for each in answer.holders if each.path.startswith(name)).stored_by[0].statement
