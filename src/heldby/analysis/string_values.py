@@ -43,12 +43,15 @@ def string_values(heap: Heap, edges: I64, sources: U32, targets: U32, *, with_by
         with_bytes: slices of bytes too.
     """
     in_object = sources <= heap.object_count
-    kinds = np.empty(edges.size, np.uint32)
-    kinds[in_object] = heap.naming.word_kinds(edges[in_object], sources[in_object])
-    kinds[~in_object] = _root_word_kinds(heap, edges[~in_object])
+    naming, own, rooted = heap.naming, edges[in_object], ~in_object
+    kinds, elements = np.empty(edges.size, np.uint32), np.empty(edges.size, np.uint32)
+    kinds[in_object] = naming.word_kinds(own, sources[in_object])
+    kinds[rooted], elements[rooted] = _root_words(heap, edges[rooted])
     chosen = kinds == STRING
     if with_bytes:
-        chosen |= (kinds == SLICE) & np.isin(heap.naming.types.number, _byte_types(heap))[targets]
+        elements[in_object] = naming.word_targets(own, sources[in_object])
+        bytes_type = np.array(naming.types.layouts.types.named("uint8"), np.uint32)
+        chosen |= (kinds == SLICE) & np.isin(elements, bytes_type)
     # Those of objects first: a table of strings is in the order of memory.
     rows = np.concatenate((np.flatnonzero(chosen & in_object), np.flatnonzero(chosen & ~in_object)))
     edges, sources, target = edges[rows], sources[rows], targets[rows]
@@ -88,19 +91,16 @@ def text_bytes(heap: Heap, vertex: int) -> int | None:
     return int(ends.max() - heap.objects.addr[vertex])
 
 
-def _byte_types(heap: Heap) -> NDArray[np.uint32]:
-    return np.array(heap.naming.types.layouts.types.named("uint8"), np.uint32)
-
-
-def _root_word_kinds(heap: Heap, edges: I64) -> U32:
-    """Return what kind of word each of these edges of roots lies in; Python for each distinct variable word."""
+def _root_words(heap: Heap, edges: I64) -> tuple[U32, U32]:
+    """Return kind and type of the word that each of these edges of roots lies in; Python for each distinct word."""
     roots, layouts = heap.roots, heap.naming.types.layouts
     slots = heap.words[edges]
     keys = roots.slot_type[slots].astype(np.uint64) << np.uint64(32) | roots.slot_word[slots]
     distinct, inverse = np.unique(keys, return_inverse=True)
-    kinds = []
-    for key in distinct.tolist():
+    kinds, targets = np.zeros(distinct.size, np.uint32), np.zeros(distinct.size, np.uint32)
+    for row, key in enumerate(distinct.tolist()):
         program = layouts.program(key >> 32)
         at = np.flatnonzero(program.word == (key & 0xFFFFFFFF))
-        kinds.append(int(program.kind[at[0]]) if at.size else 0)
-    return np.array(kinds, np.uint32)[inverse]
+        if at.size:
+            kinds[row], targets[row] = program.kind[at[0]], program.target[at[0]]
+    return kinds[inverse], targets[inverse]

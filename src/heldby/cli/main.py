@@ -23,6 +23,7 @@ from heldby.cli.cost import cost
 from heldby.cli.doctor import doctor
 from heldby.cli.explain import explain
 from heldby.cli.export import export
+from heldby.cli.find import find
 from heldby.cli.goroutines import goroutines
 from heldby.cli.group import DEFAULT_COMMAND, Group
 from heldby.cli.object_value import object_value
@@ -63,7 +64,9 @@ def command_for(target: str) -> str:
     cls=Group,
     choose=command_for,
     sections={
-        "Who holds memory": (explain, top, tree, object_value, paths, refs, goroutines, what_if, sql),
+        "Who holds memory": (
+            *(explain, top, tree, object_value, find, paths, refs, goroutines, what_if, sql),
+        ),
         "Where it was allocated": (sites, profile),
         "Where the rest went, and what it costs": (rss, size_classes, cost),
         "Captures, and other tools": (doctor, capture, export),

@@ -86,10 +86,23 @@ class Naming:
 
         The sources must be objects. O(edges).
         """
+        return self._word_facts(self.types.layouts.kind.astype(np.uint32), edges, sources)
+
+    def word_targets(self, edges: NDArray[np.int64], sources: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Return to which type each of these edges leads by its word's own type: of a slice the elements'.
+
+        As for `word_kinds`.
+        """
+        return self._word_facts(self.types.layouts.target, edges, sources)
+
+    def _word_facts(
+        self, facts: NDArray[np.uint32], edges: NDArray[np.int64], sources: NDArray[np.uint32]
+    ) -> NDArray[np.uint32]:
         out = np.zeros(edges.size, np.uint32)
         columns, _, _ = self._tables
-        kinds, unknown = self.types.layouts.kind.astype(np.uint32), np.zeros(1, np.uint32)
-        label_chosen(self._view, self.types.packed, columns, kinds, unknown, sources, edges, out)
+        label_chosen(
+            self._view, self.types.packed, columns, facts, np.zeros(1, np.uint32), sources, edges, out
+        )
         return out
 
     @cached_property

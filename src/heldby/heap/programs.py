@@ -20,6 +20,7 @@ from heldby.errors import FormatError, HeldbyError, NoExecutable, WrongExecutabl
 from heldby.golang.module import AddressRange
 from heldby.memory.core_file import CoreFile, EmbeddedFile
 from heldby.memory.image import Image
+from heldby.memory.paging_kernels import PageTable, build_page_table
 
 _AT_PHDR, _AT_ENTRY = 3, 9
 _MOST_LIBRARIES: Final = 256
@@ -135,6 +136,11 @@ def find_libraries(core: CoreFile, caveats: list[str]) -> list[LoadedProgram]:
             continue
         found.append(library)
     return found
+
+
+def read_only_pages(programs: Iterable[LoadedProgram]) -> PageTable:
+    """Return the pages of the programs' read-only parts, whose text constants a core need not hold."""
+    return build_page_table(with_read_only_parts(Image((), ()), programs))
 
 
 def with_read_only_parts(image: Image, programs: Iterable[LoadedProgram]) -> Image:

@@ -27,9 +27,7 @@ from heldby.golang.value_walk_kernels import (
     measure_values,
 )
 from heldby.heap.heap import Heap
-from heldby.heap.programs import with_read_only_parts
-from heldby.memory.image import Image
-from heldby.memory.paging_kernels import build_page_table
+from heldby.heap.programs import read_only_pages
 
 _MOST_ROUNDS: Final = 64
 _MOST_STRANGE: Final = 1 << 12
@@ -68,7 +66,7 @@ class ValueWalk:
         runtime = heap.process.runtime
         second = _has_second_json(runtime)
         self.programs = ValuePrograms(self._types, second_json=second)
-        self._memory = Memory(runtime.pages, build_page_table(_program_image(heap)))
+        self._memory = Memory(runtime.pages, read_only_pages(heap.process.programs))
         self.release = _release(runtime.layout, second_json=second)
         self._itabs: dict[int, int] = {}
         self._dynamic = dynamic_types(runtime, self._types, self._itabs)
@@ -153,11 +151,6 @@ class ValueWalk:
         if needed.size:
             self._require(needed)
         return bool(found) or bool(needed.size)
-
-
-def _program_image(heap: Heap) -> Image:
-    """Return the program's read-only parts, whose text constants a core need not hold."""
-    return with_read_only_parts(Image((), ()), heap.process.programs)
 
 
 def _has_second_json(runtime: Runtime) -> bool:

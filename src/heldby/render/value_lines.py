@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from rich.text import Text
 
-from heldby.golang.values import Form, Value
+from heldby.analysis.table import Table, text_column
+from heldby.golang.values import Form, Limits, Value, ValueReader
 from heldby.render.plain_text import printable, shorten
 from heldby.units import format_bytes, format_count
 
@@ -33,6 +35,28 @@ def value_lines(value: Value, width: int) -> list[Text]:
     if len(rows) > _MOST_LINES:
         lines.append(Text(f"  {len(rows) - _MOST_LINES:,} more lines with --format json", "dim"))
     return lines
+
+
+def with_values(table: Table, reader: ValueReader, number: int) -> Table:
+    """Return `table`, whose rows are values of type `number` at ``address``, with each value in a line."""
+    limits = Limits(depth=1, items=3, text=60)
+    texts = [in_one_line(reader.read(int(addr), number, limits)) for addr in table["address"].values.tolist()]
+    columns = (*table.columns, text_column("fields", texts))
+    return replace(table, columns=columns, details=("fields",))
+
+
+def in_one_line(value: Value) -> str:
+    """Return the fields of a value, or the value, in one line: ``Name="x" Count=3``."""
+    of = _end(value)
+    if of.form is not Form.STRUCT or of.text is not None:
+        return _said(of, 200)
+    return " ".join(f"{printable(name)}={_braced(part)}" for name, part in of.parts)
+
+
+def _braced(value: Value) -> str:
+    if value.form is Form.STRUCT and value.text is None:
+        return "{" + in_one_line(value) + "}"
+    return _said(value, 60)
 
 
 def _below(value: Value, level: int) -> Iterator[tuple[int, str, Value]]:

@@ -43,16 +43,9 @@ class Database:
     """The tables of `heap` in SQL. Opening it costs 20 ms; a table's columns are made when a query names them."""
 
     def __init__(self, heap: Heap) -> None:
-        import duckdb
-
         self._facts = Facts(heap)
         self._made: dict[str, dict[str, Column]] = {name: {} for name in CATALOG}
-        self._connection = duckdb.connect()
-        self._connection.execute(
-            "SET pandas_analyze_sample = 0"
-        )  # objects are texts, whatever the first ones are
-        for name, value in _CONFIGURATION.items():
-            self._connection.execute(f"SET {name} = {str(value).lower()}")
+        self._connection = sandbox()
         for table in CATALOG.values():
             self._show(table)
 
@@ -62,7 +55,7 @@ class Database:
         Raises:
             UsageError: the query cannot be understood, or does not only read.
         """
-        with _for_people():
+        with for_people():
             self._refuse_other_than_reading(query)
             self.prepare(query)
             found = self._connection.sql(query)
@@ -83,7 +76,7 @@ class Database:
         """
         relation = self.relation(query)
         for again in (False, True):
-            with _for_people():
+            with for_people():
                 plain = relation.project(", ".join(_plain(relation)))
                 try:
                     return relation, (plain.limit(limit) if limit is not None else plain).fetchnumpy()
@@ -98,7 +91,7 @@ class Database:
 
     def row_count(self, relation: duckdb.DuckDBPyRelation) -> int:
         """Return how many rows an answer has."""
-        with _for_people():
+        with for_people():
             return int(relation.count("*").fetchall()[0][0])
 
     def prepare(self, query: str) -> None:
@@ -131,7 +124,7 @@ class Database:
             return True
         return any(
             node.get("class") == "STAR" or node.get("ref_type") == "NATURAL" or node.get("type") == "SHOW_REF"
-            for node in _nodes(tree)
+            for node in nodes_of(tree)
         )
 
     def _refuse_other_than_reading(self, query: str) -> None:
@@ -191,8 +184,19 @@ def select_of(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequen
     return f"SELECT {', '.join(select)} FROM _{table} AS rows{''.join(joins)}"  # noqa: S608
 
 
+def sandbox() -> duckdb.DuckDBPyConnection:
+    """Return a connection to an empty DuckDB that reaches neither files nor Python's variables."""
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute("SET pandas_analyze_sample = 0")  # objects are texts, whatever the first ones are
+    for name, value in _CONFIGURATION.items():
+        connection.execute(f"SET {name} = {str(value).lower()}")
+    return connection
+
+
 @contextmanager
-def _for_people() -> Iterator[None]:
+def for_people() -> Iterator[None]:
     """Turn what DuckDB says of a query into words for people."""
     import duckdb
 
@@ -242,7 +246,8 @@ _SIMPLE: Final = (
 )
 
 
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+def nodes_of(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield the dictionaries in what ``json_serialize_sql`` says of a query."""
     pending = [tree]
     while pending:
         node = pending.pop()

@@ -74,6 +74,18 @@ def references(heap: Heap, addr: int, *, into: bool, limit: int | None = None) -
     )
 
 
+def names_of(heap: Heap, vertices: NDArray[np.uint32]) -> tuple[list[str], NDArray[np.intp]]:
+    """Return the distinct names of vertices and the row of each among them; Python for each distinct vertex or type."""
+    first = heap.object_count + 1
+    is_object = vertices < first
+    keys = np.where(is_object, heap.naming.type_of[np.where(is_object, vertices, 0)], vertices).astype(
+        np.uint64
+    )
+    keys |= np.where(is_object, np.uint64(0), np.uint64(1) << np.uint64(32))
+    _, example, codes = np.unique(keys, return_index=True, return_inverse=True)
+    return _names(heap, vertices[example]), codes.reshape(-1)
+
+
 def _names(heap: Heap, vertices: NDArray[np.uint32]) -> list[str]:
     """Return the type of an object, the name of a root."""
     first = heap.object_count + 1

@@ -7,6 +7,8 @@ known_structs   what times, durations, locks, counters and numbers of any size m
 error_messages  what ``err.Error()`` of well-known errors says
 walk            one value as a tree, bounded in depth, entries and time
 places          which part of a value an address means
+field_columns   the fields of many values of one type as columns, and what they are called
+column_reader   reads those columns
 reader          from an address or an object to its value
 """
 

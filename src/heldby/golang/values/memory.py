@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+import numpy as np
+
 from heldby.errors import NotCaptured
 from heldby.golang import type_scan as scan
 from heldby.golang.interface_words import itab_type
@@ -53,8 +55,6 @@ class GoMemory:
 
     def room_at(self, addr: int) -> int | None:
         """Return how many bytes the heap object at `addr` has from there on; None outside the heap."""
-        import numpy as np
-
         spans = self.objects.spans
         vertex = int(self.objects.find(np.array([addr & (1 << 64) - 1], np.uint64))[0])
         if not vertex:
@@ -86,15 +86,17 @@ class GoMemory:
 
         The type is 0 for a nil interface and for one whose first word names no type; the address is 0 then.
         """
-        word = self.image.u64(addr)
-        if not word:
-            return 0, 0
-        types = self.types
-        found = types.number_at(word) if not types.method_count(number) else 0
-        found = found or itab_type(self.runtime, types, word)
+        found = self.dynamic_type(self.image.u64(addr), number)
         if not found:
             return 0, 0
-        return found, addr + 8 if types.direct[found] else self.image.u64(addr + 8)
+        return found, addr + 8 if self.types.direct[found] else self.image.u64(addr + 8)
+
+    def dynamic_type(self, word: int, number: int) -> int:
+        """Return the type that the first word of an interface of type `number` names, 0 for none."""
+        if not word:
+            return 0
+        found = self.types.number_at(word) if not self.types.method_count(number) else 0
+        return found or itab_type(self.runtime, self.types, word)
 
     def field(self, number: int, name: str) -> Field | None:
         """Return the field `name` of struct type `number`."""

@@ -1,0 +1,260 @@
+"""Objects whose fields fit a condition: the fields as columns, the condition DuckDB's.
+
+A condition is SQL over the columns of one type (`heldby.golang.values.field_columns`). Only the columns that it
+names are made, for a stretch of values at a time, and the connection sees nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.analysis.drilldown.selection import Selection
+from heldby.analysis.drilldown.value_rows import ValueRows, value_rows
+from heldby.analysis.table import Column, Kind, Table, column, text_column
+from heldby.errors import UsageError
+from heldby.golang.values import field_columns as fields
+from heldby.golang.values.column_reader import ColumnReader, read_all
+from heldby.golang.values.field_columns import FieldNodes, Leaf, Node
+from heldby.graph.csr import NONE
+from heldby.heap.heap import Heap
+from heldby.heap.programs import read_only_pages
+from heldby.heap.values import values_of
+from heldby.progress import QUIET, Progress
+from heldby.sql.database import for_people, nodes_of, sandbox
+
+_STRETCH: Final = 1 << 19
+_WORD: Final = re.compile(r"\w+")
+_OWN: Final = ("address", "retained_bytes", "object_bytes")
+_KINDS: Final = {
+    fields.BOOL: Kind.FLAG,
+    fields.SIGNED: Kind.NUMBER,
+    fields.UNSIGNED: Kind.NUMBER,
+    fields.REAL: Kind.REAL,
+    fields.ADDRESS: Kind.ADDRESS,
+    fields.COUNT: Kind.COUNT,
+}
+
+
+def find_objects(
+    heap: Heap,
+    selection: Selection,
+    where: str | None = None,
+    *,
+    limit: int | None = None,
+    progress: Progress = QUIET,
+) -> tuple[Table, ValueRows]:
+    """Return the live values that `selection` names and `where` is true of, those that retain most first.
+
+    Elements of runs (backing arrays of slices) are values too; what one of them retains is not known.
+
+    Args:
+        heap: what to look at.
+        selection: one type, by its name as ``heldby top`` prints it; perhaps what a holder holds of it.
+        where: a condition in SQL over fields; all values without one.
+        limit: rows; their fields are read, those of others only as far as `where` names them.
+        progress: told of the values looked at.
+
+    Returns:
+        A table of address, retained bytes and fields, and the values of its rows.
+
+    Raises:
+        UsageError: the condition cannot be understood, or names no field; the message lists them.
+    """
+    chosen = selection.objects(heap)
+    rows = value_rows(heap, chosen, f"--type {selection.type}")
+    reader = ColumnReader(values_of(heap).memory, read_only_pages(heap.process.programs))
+    retained, unknown = _retained(heap, rows)
+    if where is not None:
+        search = _Search(heap, rows, where, reader)
+        with progress.phase("fields", total=rows.address.size) as phase:
+            fitting = search.run(retained, unknown, phase.advance)
+    else:
+        fitting = np.arange(rows.address.size)
+    order = np.lexsort((rows.address[fitting], -np.where(unknown, -1, retained)[fitting]))
+    total = fitting.size
+    fitting = fitting[order[:limit]]
+    table = _table(heap, rows, fitting, retained, unknown, reader)
+    shown = ValueRows(rows.type, rows.address[fitting], rows.object[fitting], rows.alone[fitting])
+    return _counted(table, total, rows, heap.naming.types.layouts.types.display_name(rows.type)), shown
+
+
+def _counted(table: Table, total: int, rows: ValueRows, name: str) -> Table:
+    title = f"{total:,} of {rows.address.size:,} values of {name}"
+    notes = () if bool(rows.alone.all()) else ("what a single element of a slice retains is not known",)
+    return replace(table, title=title, notes=notes, total_rows=total if total > len(table) else None)
+
+
+def _retained(heap: Heap, rows: ValueRows) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    numbers = heap.tree.number[rows.object]
+    unknown = (numbers == np.uint32(NONE)) | ~rows.alone
+    return heap.retained_bytes[np.where(unknown, 0, numbers)], unknown
+
+
+class _Search:
+    """One condition: what it names, as SQL over columns."""
+
+    def __init__(self, heap: Heap, rows: ValueRows, where: str, reader: ColumnReader) -> None:
+        self._rows = rows
+        self._reader = reader
+        self._heap = heap
+        words = {word.lower() for word in _WORD.findall(where)}
+        types = heap.naming.types.layouts.types
+        make = FieldNodes(types, heap.process.runtime.layout, lambda name: name.lower() in words)
+        self._all = make.of(rows.type)
+        self._connection = sandbox()
+        self._leaves: list[Leaf] = []
+        self._own = [name for name in _OWN if name in words and name not in self._names()]
+        named = [node for node in self._all if node.name.lower() in words]
+        parts = [f'{self._sql(node, words)} AS "{_quoted(node.name)}"' for node in named]
+        inner = ", ".join(['"heldby row"', *self._own, *parts])
+        # A line break ends a comment in the condition.
+        self._query = f'SELECT "heldby row" FROM (SELECT {inner} FROM columns) AS fields WHERE (\n{where}\n)'  # noqa: S608
+        self._refuse_more_than_a_condition(where)
+
+    def _names(self) -> set[str]:
+        return {node.name.lower() for node in self._all}
+
+    def _refuse_more_than_a_condition(self, where: str) -> None:
+        with for_people():
+            said = self._connection.execute("SELECT json_serialize_sql(?)", [self._query]).fetchall()
+        tree = json.loads(said[0][0])
+        if tree.get("error"):
+            raise UsageError(
+                f"the condition cannot be understood: {where}",
+                cause=str(tree.get("error_message", "")).partition("\n")[0] or None,
+                next_step="write it in SQL: Count > 100 AND Name LIKE 'x%'",
+            )
+        # One SELECT with the one that makes the columns inside, and nothing behind the condition.
+        nodes = list(nodes_of(tree))
+        selects = [str(node.get("type")) for node in nodes if str(node.get("type")).endswith("_NODE")]
+        queries = any(node.get("class") == "SUBQUERY" for node in nodes)
+        more = any(node.get("modifiers") or node.get("group_expressions") for node in nodes)
+        if selects != ["SELECT_NODE"] * 2 or queries or more:
+            raise UsageError(
+                "a condition cannot hold a query of its own",
+                next_step="ask that with: heldby sql TARGET",
+            )
+
+    def _sql(self, node: Node, words: set[str]) -> str:
+        """Return the SQL of a node's value, with the parts that the condition names."""
+        if node.leaf is not None:
+            return self._column(node.leaf)
+        parts = [part for part in node.parts if part.name.lower() in words] or node.parts[-1:]
+        packed = ", ".join(f'"{_quoted(part.name)}" := {self._sql(part, words)}' for part in parts)
+        value = f"struct_pack({packed})" if packed else "NULL"
+        return (
+            value if node.nil is None else f"CASE WHEN {self._column(node.nil)} IS NOT NULL THEN {value} END"
+        )
+
+    def _column(self, leaf: Leaf) -> str:
+        if leaf not in self._leaves:
+            self._leaves.append(leaf)
+        return f"c{self._leaves.index(leaf)}"
+
+    def run(self, retained: NDArray[np.int64], unknown: NDArray[np.bool_], advance: Any) -> NDArray[np.int64]:
+        """Return the rows that the condition is true of. O(values × columns)."""
+        own = {
+            "address": lambda part: self._rows.address[part],
+            "retained_bytes": lambda part: np.ma.masked_array(retained[part], mask=unknown[part]),
+            "object_bytes": lambda part: self._heap.sizes[self._rows.object[part]],
+        }
+        found = []
+        for low in range(0, self._rows.address.size, _STRETCH):
+            part = slice(low, low + _STRETCH)
+            addrs = self._rows.address[part]
+            table: dict[str, Any] = {"heldby row": np.arange(low, low + addrs.size, dtype=np.int64)}
+            table |= {name: own[name](part) for name in self._own}
+            for number, leaf in enumerate(self._leaves):
+                values, hidden = read_all(partial(self._reader.read, leaf), addrs)
+                table[f"c{number}"] = _for_duckdb(values, hidden)
+            self._connection.register("columns", table)
+            try:
+                with for_people():
+                    answer = self._connection.execute(self._query).fetchnumpy()
+            except UsageError as error:
+                raise self._explained(error) from error
+            found.append(np.sort(np.ma.getdata(answer["heldby row"])))
+            advance(addrs.size)
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+    def _explained(self, error: UsageError) -> UsageError:
+        names = list(_paths(self._all, ""))
+        shown = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
+        return UsageError(
+            error.message.replace("the query", "the condition"),
+            next_step=f"it can ask for {shown}, {', '.join(_OWN)}; what is behind a pointer by its name too",
+        )
+
+
+def _paths(nodes: list[Node], above: str) -> Iterator[str]:
+    for node in nodes:
+        if node.leaf is not None:
+            yield above + node.name
+        else:
+            yield from _paths(node.parts, f"{above}{node.name}.")
+
+
+def _quoted(name: str) -> str:
+    return name.replace('"', '""')
+
+
+def _for_duckdb(values: NDArray[Any], unknown: NDArray[np.bool_]) -> NDArray[Any]:
+    if values.dtype == object:
+        values[unknown] = None
+        return values
+    return np.ma.masked_array(values, mask=unknown) if unknown.any() else values
+
+
+def _table(
+    heap: Heap,
+    rows: ValueRows,
+    chosen: NDArray[np.int64],
+    retained: NDArray[np.int64],
+    unknown: NDArray[np.bool_],
+    reader: ColumnReader,
+) -> Table:
+    types = heap.naming.types.layouts.types
+    nodes = FieldNodes(types, heap.process.runtime.layout, lambda _: False).of(rows.type)
+    addrs = rows.address[chosen]
+    columns = [
+        column("address", Kind.ADDRESS, addrs),
+        column("retained_bytes", Kind.BYTES, retained[chosen], unknown=unknown[chosen]),
+    ]
+    taken = {each.name for each in columns}
+    for name, leaf in _leaves(nodes, ""):
+        if name in taken:
+            continue
+        taken.add(name)
+        values, hidden = read_all(partial(reader.read, leaf), addrs)
+        columns.append(_shown(name, leaf, values, hidden))
+    names = tuple(each.name for each in columns[2:])
+    return Table("find", tuple(columns), hidden=names)
+
+
+def _leaves(nodes: list[Node], above: str) -> Iterator[tuple[str, Leaf]]:
+    for node in nodes:
+        if node.leaf is not None:
+            yield above + node.name, node.leaf
+        else:
+            yield from _leaves(node.parts, f"{above}{node.name}.")
+
+
+def _shown(name: str, leaf: Leaf, values: NDArray[Any], unknown: NDArray[np.bool_]) -> Column:
+    kind = _KINDS.get(leaf.what)
+    if leaf.what == fields.UNSIGNED and values.size and int(values.max()) >= 1 << 63:
+        kind = None  # beyond what a column of numbers holds
+    if kind is not None:
+        return column(name, kind, values, unknown=unknown)
+    if leaf.what == fields.TIME:
+        values = np.char.add(np.datetime_as_string(values, unit="us"), "Z").astype(object)
+    texts = values.astype(object) if leaf.what != fields.UNSIGNED else values.astype(str).astype(object)
+    texts[unknown] = None
+    return text_column(name, texts.tolist())
