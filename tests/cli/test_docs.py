@@ -1,10 +1,12 @@
-"""docs/commands.md tells the truth: every command, option, field and error, with the help as it is.
+"""docs/commands.md and README.md tell the truth: every command, option, field and error, help and screen as they are.
 
-HELDBY_UPDATE_DOCS=1 pastes the current help texts into it.
+HELDBY_UPDATE_DOCS=1 pastes the current help texts, HELDBY_UPDATE_SCREENS=1 the current first screen of the answer
+that `make demo` gave once (tests/render/screens/demo.json, its ``--format json``).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from dataclasses import fields
@@ -15,10 +17,18 @@ from click.testing import CliRunner
 
 import heldby.errors
 from heldby.analysis import answer
+from heldby.cli.group import DEFAULT_COMMAND
 from heldby.cli.main import cli
 from heldby.errors import HeldbyError
+from heldby.render.first_screen import first_screen
+from heldby.store.plain import from_plain
 
-PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
+PROJECT = Path(__file__).parents[2]
+PAGE = PROJECT / "docs" / "commands.md"
+README = PROJECT / "README.md"
+DEMO = PROJECT / "tests" / "render" / "screens" / "demo.json"
+PAGES = [path.relative_to(PAGE.parent) for path in PAGE.parent.rglob("*.md")]
+SCREEN = re.compile(r"```\n\$ heldby \d+\n.*?```", re.DOTALL)
 BLOCK = re.compile(r"(<!-- help: ?([\w-]*) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -40,6 +50,30 @@ def test_the_pasted_help_is_current() -> None:
         PAGE.write_text(updated)
 
     assert PAGE.read_text() == updated
+
+
+def test_the_readme_shows_the_screen_of_the_demo() -> None:
+    demo = from_plain(answer.Answer, json.loads(DEMO.read_text()))
+    screen = f"```\n$ heldby {demo.process.pid}\n{first_screen(demo).plain}\n```"
+    if os.environ.get("HELDBY_UPDATE_SCREENS"):
+        README.write_text(SCREEN.sub(lambda _match: screen, README.read_text()))
+
+    assert SCREEN.findall(README.read_text()) == [screen]
+
+
+def test_the_readme_names_every_command() -> None:
+    page = README.read_text()
+
+    assert [
+        name for name in cli.commands if name != DEFAULT_COMMAND and not re.search(rf"heldby {name}\b", page)
+    ] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/commands.md", "docs/sql.md", "docs/how-it-works.md"])
+def test_every_command_line_in_a_text_is_one(page: str) -> None:
+    lines = re.findall(r"(?<![\w./-])heldby ([a-z][a-z-]*) [A-Z0-9]", (PROJECT / page).read_text())
+
+    assert sorted({name for name in lines if name not in cli.commands}) == []
 
 
 def test_every_command_has_its_help_on_the_page() -> None:
@@ -90,9 +124,19 @@ def test_every_error_class_stands_beside_its_exit_code() -> None:
         assert f"`{kind.__name__}`" in row
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/commands.md", "docs/how-it-works.md", "docs/capture.md"])
-def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
-    path = PAGE.parents[1] / page
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text())
+def heading_anchors(page: Path) -> set[str]:
+    """Return the names by which GitHub lets the headings of a page be linked to."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
-    assert [link for link in links if not (path.parent / link).exists()] == []
+
+@pytest.mark.parametrize("page", ["README.md", *sorted(f"docs/{path}" for path in PAGES)])
+def test_every_link_leads_somewhere(page: str) -> None:
+    path = PROJECT / page
+    broken = []
+    for file, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", path.read_text()):
+        target = path.parent / file if file else path
+        if not target.exists() or (anchor and anchor not in heading_anchors(target)):
+            broken.append(f"{file}#{anchor}")
+
+    assert broken == []

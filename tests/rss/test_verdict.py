@@ -41,7 +41,7 @@ def test_what_is_live_is_held_and_not_wasted() -> None:
 
     assert found.cause == "live"
     assert found.sentence == (
-        "100 MiB: 90.0 MiB live (90%), held and not wasted; 6.00 MiB is the program itself; "
+        "100 MiB: 90.0 MiB live (90%), held by the program; 6.00 MiB is the program itself; "
         "nothing leaks outside the heap."
     )
 

@@ -101,7 +101,9 @@ class Run:
 
         def compiling(kernel: str) -> None:
             if not told:
-                self.tell("heldby: first run here: compiling for this machine, once; this takes about 10 s")
+                self.tell(
+                    "heldby: compiling for this machine, once for each kind of question; this takes about 10 s"
+                )
                 from heldby.warming import collect_rarely, start_warming
 
                 warming.append(start_warming())

@@ -33,7 +33,7 @@ def cost_screen(costs: HolderCosts, *, width: int = 80, limit: int = 8) -> Text:
         lines += _details(cost, width, seen)
     rest = len(rows) - limit
     if rest > 0:
-        lines.append(Text(f"{rest} more holders (--limit {len(rows)})", style="dim"))
+        lines.append(Text(f"{rest:,} more holder{'s' * (rest > 1)} (--limit {len(rows)})", style="dim"))
     if any(cost.texts is not None and is_worth_it(cost.texts) for cost in costs.costs[:limit]):
         lines.append(Text())
         lines += _wrapped(_WHEN, width, 0, style="dim")

@@ -41,7 +41,7 @@ def live_parts(heap: Heap, states: NDArray[np.uint8], virtual: NDArray[np.int64]
     rounding = int((spans.elemsize - spans.extent)[large].sum())
     small, count = _rounding(heap, states, spans)
     parts = (
-        RssPart(name="of it rounding up to size classes", bytes=small, count=count),
+        RssPart(name="of it rounding of single values (heldby cost has all)", bytes=small, count=count),
         RssPart(name="of it malloc headers", bytes=headers * _HEADER, count=headers),
         RssPart(name="of it rounding of large objects", bytes=rounding, count=int(large.sum())),
     )

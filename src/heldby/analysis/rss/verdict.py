@@ -48,7 +48,7 @@ def verdict_of(account: RssAccount) -> Verdict:
     ]
     parts = [f"{format_bytes(total)}: {format_bytes(amounts['live'])} live"]
     if cause == "live":
-        parts[0] += f" ({amounts['live'] / total:.0%}), held and not wasted"
+        parts[0] += f" ({amounts['live'] / total:.0%}), held by the program"
     return Verdict("; ".join([*parts, *said, *_leak(amounts, total)]) + ".", cause)
 
 
