@@ -16,7 +16,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from heldby.capture import capture_process, forking, ptrace
+from heldby.capture import capture_process, ptrace
+from heldby.capture.processor import Processor, this_processor
 from heldby.capture.ptrace import Registers
 from heldby.errors import HeldbyError
 
@@ -40,15 +41,16 @@ def die_at_call(number: int, linger: float) -> None:
 
 def carry_by(kind: str) -> None:
     """Choose the thread that runs the stub: one in user code, or any one that can."""
-    judge = forking.suitability
+    processor = type(this_processor())
+    judge = processor.suitability
 
-    def choose(registers: Registers) -> int | None:
-        rank = judge(registers)
+    def choose(self: Processor[Any], tid: int, registers: Registers, addr: int) -> int | None:
+        rank = judge(self, tid, registers, addr)
         if kind == "user code":
-            return rank if registers.orig_rax == (1 << 64) - 1 else None
+            return rank if rank == 3 else None
         return None if rank is None else random.randrange(1000)
 
-    forking.suitability = choose
+    processor.suitability = choose
 
 
 def capture(order: dict[str, Any], pipe: int) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from heldby.capture import capture_process, headroom
+from heldby.capture.amd64 import Amd64
 from heldby.capture.headroom import Headroom
 from heldby.capture.seccomp import refused_calls, run_filter
 from heldby.errors import CaptureError
@@ -81,10 +82,10 @@ def test_each_instruction_does_what_it_says(
 
 
 def test_only_the_calls_that_a_filter_refuses_are_named() -> None:
-    assert refused_calls((FORBIDS_PTRACE,), 0) == ()
-    assert refused_calls((FORBIDS_PTRACE, FORBIDS_THE_COPY), 0) == (CLONE,)
-    assert refused_calls((program(answer(LOG)),), 0) == ()
-    assert 61 in refused_calls((program(answer(ERRNO)),), 0)
+    assert refused_calls(Amd64().calls, (FORBIDS_PTRACE,), 0) == ()
+    assert refused_calls(Amd64().calls, (FORBIDS_PTRACE, FORBIDS_THE_COPY), 0) == (CLONE,)
+    assert refused_calls(Amd64().calls, (program(answer(LOG)),), 0) == ()
+    assert 61 in refused_calls(Amd64().calls, (program(answer(ERRNO)),), 0)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from heldby.capture import capture_process, forking
+from heldby.capture import capture_process
+from heldby.capture.amd64 import Amd64
 from heldby.capture.procfs import status_fields
 from heldby.errors import CaptureError, NotCaptured
 from tests.support.process import Running, running
@@ -72,7 +73,7 @@ def test_memory_that_a_fork_does_not_inherit_is_missing_not_zero(asleep: Path) -
 
 
 def test_a_fork_that_fails_lets_a_woken_thread_go(asleep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forking, "suitability", lambda _registers: None)
+    monkeypatch.setattr(Amd64, "suitability", lambda *_arguments: None)
     with running(asleep, ["0.3"]) as process:
         with pytest.raises(CaptureError, match="no thread of the process can carry the fork"):
             capture_process(process.pid, None, method="fork", any_program=True)

@@ -43,7 +43,7 @@ def small_core(path: Path, *, padding: str = "") -> bytes:
     program = path.with_name("program")
     program.write_bytes(b"P" * (PAGE + 100))
     with path.open("w+b") as file, program.open("rb") as source:
-        writer = CoreWriter(file.fileno(), header_room=2 * PAGE)
+        writer = CoreWriter(file.fileno(), machine="amd64", header_room=2 * PAGE)
         offset = writer.embed(source.fileno(), PAGE + 100)
         writer.refer(0x400000, 2 * PAGE, offset, 5)
         writer.append(HEAP, memoryview(b"a" * PAGE), 6)
@@ -56,11 +56,11 @@ def small_core(path: Path, *, padding: str = "") -> bytes:
         }
         writer.finish(
             [
-                prstatus_note(7, REGISTERS, pid=7),
+                prstatus_note("amd64", 7, REGISTERS, pid=7),
                 prpsinfo_note(pid=7, ppid=1, uid=0, gid=0, name="program"),
                 (6, b"CORE", struct.pack("<4Q", 9, 0x400010, 0, 0)),
                 file_note([MappedFile(0x400000, 0x402000, 0, "/bin/program")]),
-                prstatus_note(8, REGISTERS, pid=7),
+                prstatus_note("amd64", 8, REGISTERS, pid=7),
                 (CAPTURE_NOTE_TYPE, b"heldby", json.dumps(note).encode()),
             ]
         )
@@ -118,7 +118,7 @@ def test_more_segments_than_a_header_can_count_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "core"
     count = 66_000
     with path.open("w+b") as file:
-        writer = CoreWriter(file.fileno(), header_room=0)
+        writer = CoreWriter(file.fileno(), machine="amd64", header_room=0)
         writer.append(HEAP, memoryview(b"x" * PAGE), 6)
         for index in range(count):
             writer.refer(HEAP + (2 * index + 2) * PAGE, PAGE, PAGE, 6)
@@ -174,7 +174,7 @@ def test_a_file_that_is_not_there_is_a_format_error(tmp_path: Path) -> None:
 def test_a_deeply_nested_note_is_no_note(tmp_path: Path) -> None:
     path = tmp_path / "core"
     with path.open("w+b") as file:
-        writer = CoreWriter(file.fileno(), header_room=PAGE)
+        writer = CoreWriter(file.fileno(), machine="amd64", header_room=PAGE)
         writer.append(HEAP, memoryview(b"x" * PAGE), 6)
         writer.finish([(CAPTURE_NOTE_TYPE, b"heldby", b"[" * 200_000)])
 
@@ -184,7 +184,7 @@ def test_a_deeply_nested_note_is_no_note(tmp_path: Path) -> None:
 def test_zeros_of_a_tebibyte_take_no_table_of_their_own(tmp_path: Path) -> None:
     path = tmp_path / "core"
     with path.open("w+b") as file:
-        writer = CoreWriter(file.fileno(), header_room=PAGE)
+        writer = CoreWriter(file.fileno(), machine="amd64", header_room=PAGE)
         writer.append(HEAP, memoryview(b"x" * PAGE), 6)
         note = {"zero_ranges": [[HEAP, HEAP + (1 << 40)]]}
         writer.finish([(CAPTURE_NOTE_TYPE, b"heldby", json.dumps(note).encode())])
@@ -200,7 +200,7 @@ def test_zeros_of_a_tebibyte_take_no_table_of_their_own(tmp_path: Path) -> None:
 def test_memory_spread_as_in_no_process_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "core"
     with path.open("w+b") as file:
-        writer = CoreWriter(file.fileno(), header_room=0)
+        writer = CoreWriter(file.fileno(), machine="amd64", header_room=0)
         writer.append(0, memoryview(b"x" * PAGE), 6)
         for index in range(1, 9000):
             writer.refer(index << 26, PAGE, 0, 6)
@@ -277,7 +277,7 @@ def test_any_bytes_are_notes_or_none(data: bytes) -> None:
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, pages: list[int]) -> None:
     path = tmp_path_factory.mktemp("written") / "core"
     with path.open("w+b") as file:
-        writer = CoreWriter(file.fileno(), header_room=PAGE)
+        writer = CoreWriter(file.fileno(), machine="amd64", header_room=PAGE)
         for page in sorted(pages):
             content = memoryview(page.to_bytes(2, "little") * (PAGE // 2))
             writer.append(HEAP + page * PAGE, content, 6, gap_bytes=15 * PAGE)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from heldby.capture import ptrace
 from heldby.capture.code_room import Room
-from heldby.capture.injection import CODE_SIZE, build_stub, suitability
+from heldby.capture.injection import CODE_SIZE
 from heldby.capture.procfs import PROC, read_text, status_fields, thread_ids, thread_state
 from heldby.capture.ptrace import EVENT_CLONE, Registers, Stop
 from heldby.capture.seccomp import refused_calls
@@ -52,8 +52,8 @@ def fork_process(threads: StoppedThreads, rooms: list[Room]) -> Copy:
         ForkFailed: no thread or no place can carry the stub, or the kernel refused a clone.
     """
     room = _free_room(threads, rooms)
-    for carrier in _carriers(threads):
-        _require_permission(carrier, room)
+    for carrier in _carriers(threads, room):
+        _require_permission(threads, carrier, room)
         helper = _run_stub(threads, carrier, room)
         if helper is not None:
             threads.adopt(helper)
@@ -68,7 +68,7 @@ def fork_process(threads: StoppedThreads, rooms: list[Room]) -> Copy:
 
 def _free_room(threads: StoppedThreads, rooms: list[Room]) -> Room:
     """Return a place where no thread is: a helper of another capture may still be in its stub."""
-    addrs = [registers.rip for registers in threads.registers.values()]
+    addrs = [registers.pc for registers in threads.registers.values()]
     for room in rooms:
         if not any(room.addr <= addr < room.addr + CODE_SIZE for addr in addrs):
             return room
@@ -79,18 +79,18 @@ def _free_room(threads: StoppedThreads, rooms: list[Room]) -> Room:
     )
 
 
-def _carriers(threads: StoppedThreads) -> list[int]:
+def _carriers(threads: StoppedThreads, room: Room) -> list[int]:
     ranked = [
         (rank, tid)
         for tid, registers in threads.registers.items()
-        if (rank := suitability(registers)) is not None
+        if (rank := threads.processor.suitability(tid, registers, room.addr)) is not None
         and not threads.stops[tid].signal
         and not threads.stops[tid].group
     ]
     return [tid for _, tid in sorted(ranked)][:3]
 
 
-def _require_permission(carrier: int, room: Room) -> None:
+def _require_permission(threads: StoppedThreads, carrier: int, room: Room) -> None:
     """Raise `ForkFailed` when a seccomp filter of the thread would answer the stub with anything but a yes.
 
     A filter that we may not read (that takes CAP_SYS_ADMIN) was judged before: see `why_not_fork`.
@@ -99,7 +99,7 @@ def _require_permission(carrier: int, room: Room) -> None:
         filters = ptrace.read_seccomp_filters(carrier)
     except OSError:
         return
-    if refused_calls(tuple(filters), room.addr):
+    if refused_calls(threads.processor.calls, tuple(filters), room.addr):
         raise ForkFailed(
             "a seccomp filter of the process forbids the fork",
             cause="it allows only the system calls that the service needs",
@@ -110,14 +110,10 @@ def _require_permission(carrier: int, room: Room) -> None:
 def _run_stub(threads: StoppedThreads, carrier: int, room: Room) -> int | None:
     """Run the stub up to its clone; return the helper's id, or None when a signal came first."""
     original = threads.registers[carrier]
-    code, start = build_stub(room.addr, original, ptrace.read_signal_mask(carrier))
+    code, start = threads.processor.build_stub(room.addr, original, ptrace.read_signal_mask(carrier))
     ptrace.write_code(carrier, room.addr, code)
     ptrace.follow_clones(carrier)
-    detour = original.copy()
-    detour.rip = start
-    # No system call to restart: the kernel must not touch rip and rax on the way.
-    detour.orig_rax = (1 << 64) - 1
-    ptrace.write_registers(carrier, detour)
+    ptrace.write_registers(carrier, threads.processor.detour(original, start))
     del threads.stops[carrier]
     ptrace.resume(carrier)
     stop = ptrace.wait_stop(carrier, _STUB_PATIENCE)
@@ -137,12 +133,12 @@ def _give_up_stub(
     if stop is None or stop.ended:
         raise ForkFailed(f"thread {carrier} vanished", next_step="try again")
     threads.stops[carrier] = stop
-    now = ptrace.read_registers(carrier)
-    if now.rip == start:
+    now = ptrace.read_registers(carrier, threads.processor.registers)
+    if now.pc == start:
         # Not one instruction ran: a signal was first. The thread gets its place back, then the signal.
         ptrace.write_registers(carrier, original)
         return
-    if not room.addr <= now.rip < room.addr + CODE_SIZE:
+    if not room.addr <= now.pc < room.addr + CODE_SIZE:
         threads.registers[carrier] = now
     # Otherwise it is on its way through the stub and finishes it by itself when it is let go.
     raise ForkFailed(

@@ -1,188 +1,48 @@
-"""The code that makes the target copy itself, and why it can be left alone at any instant.
+"""What the code that makes the target copy itself does on every processor, and why it can be left alone.
 
 One thread of the target runs a stub that uses no stack and writes no memory. It blocks signals, clones a
 helper thread, unblocks signals, loads the registers it had and jumps back. The helper forks the process,
 waits for the copy and exits. The copy does nothing but exit_group. Every step goes on by itself: whether
 heldby lives or was killed changes only how long the copy stands still before it exits, since the copy is born
 stopped when a tracer follows it and runs on when the tracer is gone. docs/capture.md has the whole argument.
+The code itself: `heldby.capture.amd64`, `heldby.capture.arm64`.
 """
 
 from __future__ import annotations
 
-import struct
+from dataclasses import dataclass
 from typing import Final
 
 from heldby.capture import ptrace
-from heldby.capture.ptrace import Registers
 
 CODE_SIZE: Final = 256
+SIG_SETMASK: Final = 2
+EVERY_SIGNAL: Final = (1 << 64) - 1
 _CLONE_VM, _CLONE_FS, _CLONE_FILES, _CLONE_SIGHAND = 0x100, 0x200, 0x400, 0x800
 _CLONE_THREAD, _CLONE_SYSVSEM = 0x10000, 0x40000
-_HELPER_FLAGS: Final = _CLONE_VM | _CLONE_FS | _CLONE_FILES | _CLONE_SIGHAND | _CLONE_THREAD | _CLONE_SYSVSEM
+HELPER_FLAGS: Final = _CLONE_VM | _CLONE_FS | _CLONE_FILES | _CLONE_SIGHAND | _CLONE_THREAD | _CLONE_SYSVSEM
 # Shared descriptors: a socket that the service closes while the copy lives is really closed. No exit signal.
-_COPY_FLAGS: Final = _CLONE_FS | _CLONE_FILES
-_SYS_RT_SIGPROCMASK, _SYS_CLONE, _SYS_EXIT, _SYS_WAIT4, _SYS_RESTART = 14, 56, 60, 61, 219
-_SYS_EXIT_GROUP: Final = 231
-# Number and first arguments; pointers and process ids as 0, filters cannot know them.
-SYSTEM_CALLS: Final = (
-    (_SYS_RT_SIGPROCMASK, (2, 0, 0, 8)),
-    (_SYS_CLONE, (_HELPER_FLAGS,)),
-    (_SYS_CLONE, (_COPY_FLAGS,)),
-    (_SYS_WAIT4, (0, 0, ptrace.WALL)),
-    (_SYS_EXIT, (0,)),
-    (_SYS_EXIT_GROUP, (0,)),
-)
-_NO_SYSTEM_CALL: Final = (1 << 64) - 1
-_ERESTARTSYS, _ERESTARTNOINTR, _ERESTARTNOHAND, _ERESTART_RESTARTBLOCK = 512, 513, 514, 516
-_USER_CODE_64: Final = 0x33
-_SYSCALL: Final = b"\x0f\x05"
-_CARRY, _PARITY, _ADJUST, _ZERO, _SIGN, _DIRECTION, _OVERFLOW = 1, 4, 16, 64, 128, 1024, 2048
-_SYS_FUTEX: Final = 202
+COPY_FLAGS: Final = _CLONE_FS | _CLONE_FILES
 
 
-def suitability(registers: Registers) -> int | None:
-    """Return how well a stopped thread can carry the stub: 0 is best, None is not at all.
+@dataclass(frozen=True, slots=True)
+class StubCalls:
+    """The numbers of the stub's system calls, and what seccomp filters see in ``arch`` (<linux/audit.h>)."""
 
-    Best is a thread that waits in a futex: every Go process has some. A thread in user code comes last, for
-    C code may be inside a restartable sequence (rseq(2)) that would not notice the detour.
-    """
-    if registers.cs != _USER_CODE_64 or registers.rip >> 47:
-        return None
-    if registers.orig_rax == _NO_SYSTEM_CALL:
-        return 3
-    code = -_signed(registers.rax)
-    if code == _ERESTARTNOHAND:
-        # pause(2) and its like must return when a signal came; restarting them could sleep for ever.
-        return None
-    if code in (_ERESTARTSYS, _ERESTARTNOINTR, _ERESTART_RESTARTBLOCK):
-        return 0 if registers.orig_rax == _SYS_FUTEX else 1
-    return 2
+    audit_arch: int
+    rt_sigprocmask: int
+    clone: int
+    wait4: int
+    exit: int
+    exit_group: int
 
-
-def build_stub(addr: int, registers: Registers, signal_mask: int) -> tuple[bytes, int]:
-    """Return the code for `addr` and the address where it begins to put back `registers`.
-
-    The values are constants in the code, so the stub needs no memory to keep them in.
-    """
-    resumed = _resumed(registers)
-    code = _Assembler(addr)
-    code.literal("everything", (1 << 64) - 1)
-    code.literal("mask", signal_mask)
-    code.literal("target", resumed.rip)
-    code.label("start")
-    code.set_signal_mask("everything")
-    code.system_call(_SYS_CLONE, rdi=_HELPER_FLAGS, rsi=0)
-    code.emit(b"\x85\xc0")  # test eax, eax
-    code.short_jump(b"\x74", "helper")  # jz
-    code.set_signal_mask("mask")
-    code.restore_flags(resumed.eflags)
-    for name, opcode in _MOV_IMM64.items():
-        code.emit(opcode + struct.pack("<Q", getattr(resumed, name)))
-    code.relative(b"\xff\x25", "target")  # jmp [rip + target]
-
-    code.label("helper")
-    code.system_call(_SYS_CLONE, rdi=_COPY_FLAGS, rsi=0)
-    code.emit(b"\x85\xc0")
-    code.short_jump(b"\x74", "copy")
-    code.short_jump(b"\x78", "end")  # js: the fork failed
-    code.emit(b"\x41\x89\xc0")  # mov r8d, eax
-    code.label("wait")
-    code.emit(b"\x44\x89\xc7")  # mov edi, r8d
-    code.emit(b"\xba" + struct.pack("<I", ptrace.WALL) + b"\x45\x31\xd2")  # mov edx, __WALL; xor r10d, r10d
-    code.system_call(_SYS_WAIT4, rsi=0)
-    code.emit(b"\x83\xf8\xfc")  # cmp eax, -EINTR
-    code.short_jump(b"\x74", "wait")
-    code.label("end")
-    code.system_call(_SYS_EXIT, rdi=0)
-    code.label("copy")
-    code.system_call(_SYS_EXIT_GROUP, rdi=0)
-    code.emit(b"\x0f\x0b")  # ud2: not reached
-    return code.finish(CODE_SIZE), code.labels["start"]
-
-
-def _resumed(registers: Registers) -> Registers:
-    """Return the registers with which user code goes on, a system call to be restarted included.
-
-    What the kernel would do on the way back to user mode (arch/x86/kernel/signal.c,
-    arch_do_signal_or_restart), done by hand.
-    """
-    resumed = registers.copy()
-    if registers.orig_rax != _NO_SYSTEM_CALL:
-        code = -_signed(registers.rax)
-        if code in (_ERESTARTSYS, _ERESTARTNOINTR, _ERESTARTNOHAND):
-            resumed.rax = registers.orig_rax
-            resumed.rip = registers.rip - 2
-        elif code == _ERESTART_RESTARTBLOCK:
-            resumed.rax = _SYS_RESTART
-            resumed.rip = registers.rip - 2
-    return resumed
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >> 63 else value
-
-
-# What the stub's system calls change: arguments, and rcx and r11 (the syscall instruction itself).
-_MOV_IMM64: Final = {
-    "rax": b"\x48\xb8", "rcx": b"\x48\xb9", "rdx": b"\x48\xba", "rsi": b"\x48\xbe", "rdi": b"\x48\xbf",
-    "r10": b"\x49\xba", "r11": b"\x49\xbb",
-}  # fmt: skip
-
-
-class _Assembler:
-    """Just enough of an assembler: bytes, labels, relative operands."""
-
-    def __init__(self, addr: int) -> None:
-        self.addr = addr
-        self.code = bytearray()
-        self.labels: dict[str, int] = {}
-        self._fixups: list[tuple[int, int, str]] = []
-
-    def emit(self, data: bytes) -> None:
-        self.code += data
-
-    def label(self, name: str) -> None:
-        self.labels[name] = self.addr + len(self.code)
-
-    def literal(self, name: str, value: int) -> None:
-        self.label(name)
-        self.emit(struct.pack("<Q", value))
-
-    def relative(self, opcode: bytes, label: str) -> None:
-        self._reference(opcode, 4, label)
-
-    def short_jump(self, opcode: bytes, label: str) -> None:
-        self._reference(opcode, 1, label)
-
-    def _reference(self, opcode: bytes, size: int, label: str) -> None:
-        self.emit(opcode)
-        self._fixups.append((len(self.code), size, label))
-        self.emit(bytes(size))
-
-    def system_call(self, number: int, *, rdi: int | None = None, rsi: int | None = None) -> None:
-        for value, move, clear in ((rdi, b"\xbf", b"\x31\xff"), (rsi, b"\xbe", b"\x31\xf6")):
-            if value is not None:
-                self.emit(move + struct.pack("<I", value) if value else clear)
-        self.emit(b"\xb8" + struct.pack("<I", number) + _SYSCALL)
-
-    def set_signal_mask(self, label: str) -> None:
-        self.emit(b"\xbf\x02\x00\x00\x00")  # mov edi, SIG_SETMASK
-        self.relative(b"\x48\x8d\x35", label)  # lea rsi, [rip + label]
-        self.emit(b"\x31\xd2" + b"\x41\xba\x08\x00\x00\x00")  # xor edx, edx; mov r10d, 8
-        self.system_call(_SYS_RT_SIGPROCMASK)
-
-    def restore_flags(self, flags: int) -> None:
-        """Set the arithmetic flags and the direction flag without a stack; changes rax only."""
-        self.emit(b"\xb0" + (b"\x7f" if flags & _OVERFLOW else b"\x00"))  # mov al, ...
-        self.emit(b"\x04\x01")  # add al, 1: overflows from 127
-        lower = flags & (_CARRY | _PARITY | _ADJUST | _ZERO | _SIGN)
-        self.emit(b"\xb4" + bytes([lower | 2]) + b"\x9e")  # mov ah, ...; sahf
-        self.emit(b"\xfd" if flags & _DIRECTION else b"\xfc")  # std or cld
-
-    def finish(self, size: int) -> bytes:
-        for at, width, label in self._fixups:
-            distance = self.labels[label] - (self.addr + at + width)
-            self.code[at : at + width] = distance.to_bytes(width, "little", signed=True)
-        if len(self.code) > size:
-            raise AssertionError(f"the stub has {len(self.code)} bytes")
-        return bytes(self.code) + b"\xcc" * (size - len(self.code))
+    def with_arguments(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """Return number and first arguments of each; pointers and process ids as 0, filters cannot know them."""
+        return (
+            (self.rt_sigprocmask, (SIG_SETMASK, 0, 0, 8)),
+            (self.clone, (HELPER_FLAGS,)),
+            (self.clone, (COPY_FLAGS,)),
+            (self.wait4, (0, 0, ptrace.WALL)),
+            (self.exit, (0,)),
+            (self.exit_group, (0,)),
+        )

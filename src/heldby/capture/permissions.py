@@ -16,6 +16,7 @@ from typing import Literal
 from heldby.capture.code_room import find_rooms
 from heldby.capture.headroom import Headroom, available_memory
 from heldby.capture.injection import CODE_SIZE
+from heldby.capture.processor import this_processor
 from heldby.capture.procfs import (
     in_other_pid_namespace,
     read_text,
@@ -24,7 +25,7 @@ from heldby.capture.procfs import (
 )
 from heldby.capture.program import open_go_libraries, open_program
 from heldby.capture.recording import estimate_pages
-from heldby.errors import HeldbyError
+from heldby.errors import HeldbyError, Unsupported
 from heldby.memory.mappings import parse_maps
 from heldby.units import format_bytes
 
@@ -93,14 +94,22 @@ def examine(pid: int) -> Diagnosis:
 
 def _machine() -> Check:
     system, machine = platform.system(), platform.machine()
-    if (system, machine) == ("Linux", "x86_64"):
-        return Check("machine", "ok", f"Linux {platform.release()} amd64")
-    return Check(
-        "machine",
-        "fail",
-        f"{system} {machine}",
-        "captures are taken on Linux amd64; a core from gcore can be read anywhere",
-    )
+    if system != "Linux":
+        return Check(
+            "machine",
+            "fail",
+            f"{system} {machine}",
+            "captures are taken on Linux; cores can be read anywhere",
+        )
+    try:
+        processor = this_processor()
+    except Unsupported as error:
+        return Check("machine", "fail", error.message, "a core from gcore can be read anywhere")
+    found = f"Linux {platform.release()} {processor.name}"
+    if processor.name == "arm64":
+        advice = "captures on arm64 were tested in an emulator only: try a process you can spare first"
+        return Check("machine", "warn", found, advice)
+    return Check("machine", "ok", found)
 
 
 def _kernel_allows(pid: int) -> bool:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from heldby.capture import ptrace
 from heldby.capture.code_room import Room, find_rooms
@@ -27,6 +27,7 @@ from heldby.capture.forking import Copy, ForkFailed, end_copy, end_strays, fork_
 from heldby.capture.headroom import Headroom
 from heldby.capture.injection import CODE_SIZE
 from heldby.capture.pages import SourceGone
+from heldby.capture.processor import Processor, this_processor
 from heldby.capture.procfs import (
     namespace_ids,
     require_text,
@@ -93,7 +94,7 @@ def capture_process(
     program.
 
     Args:
-        pid: a running Go program on Linux amd64.
+        pid: a running Go program on Linux amd64 or arm64.
         destination: must not exist unless `force`.
         method: ``auto`` forks, and stops where that is impossible or unsafe.
         force: replace `destination`.
@@ -104,9 +105,11 @@ def capture_process(
         TargetGone, PermissionDenied, AlreadyTraced, NotGoProcess, NoSpace: as their names say.
         UsageError: the destination exists.
         CaptureError: it cannot be written, or `method` is ``fork`` and forking failed.
+        Unsupported: this machine is neither, or its kernel has pages that are not of 4 KiB.
         Cancelled: Ctrl-C or SIGTERM; the process goes on and nothing is left of the capture.
     """
     started = time.monotonic()
+    processor = this_processor()
     fields = status_fields(require_text(pid, "status"))
     pid = int(fields.get("Tgid", pid))  # a thread's id names its process
     program = open_program(pid)
@@ -121,7 +124,7 @@ def capture_process(
             )
         _require_untraced(pid)
         with _cancellable(), Destination(destination, force=force) as output:
-            job = _Job(pid, program, libraries, output, progress, started)
+            job = _Job(pid, processor, program, libraries, output, progress, started)
             return job.run(method)
     finally:
         for file in (program, *libraries):
@@ -134,6 +137,7 @@ class _Job:
     def __init__(
         self,
         pid: int,
+        processor: Processor[Any],
         program: Program,
         libraries: Sequence[Program],
         output: Destination,
@@ -141,6 +145,7 @@ class _Job:
         started: float,
     ) -> None:
         self.pid = pid
+        self.processor = processor
         self.program = program
         self.libraries = libraries
         self.output = output
@@ -185,12 +190,12 @@ class _Job:
     def _why_not_past_seccomp(self) -> str | None:
         """Try the fork on the seccomp filters of the main thread, which stops for a moment."""
         try:
-            with StoppedThreads(self.pid, only=self.pid) as threads:
+            with StoppedThreads(self.pid, self.processor, only=self.pid) as threads:
                 filters = [ptrace.read_seccomp_filters(tid) for tid in threads.stops]
         except OSError:
             return "the process has a seccomp filter that may not be read (that takes CAP_SYS_ADMIN)"
         rooms = self._rooms()
-        if rooms and any(refused_calls(tuple(item), rooms[0].addr) for item in filters):
+        if rooms and any(refused_calls(self.processor.calls, tuple(item), rooms[0].addr) for item in filters):
             return "a seccomp filter of the process forbids the fork"
         return None
 
@@ -223,7 +228,7 @@ class _Job:
     def _by_forking(self) -> Capture:
         rooms = self._rooms()
         copy: Copy | None = None
-        recording = Recording(self.pid, self.program, self.libraries, self.output.fd)
+        recording = Recording(self.pid, self.processor, self.program, self.libraries, self.output.fd)
         try:
             # A signal that came in the pause is raised as the inner block ends: the copy is known by then.
             with self.progress.phase("forking the process"), signals_blocked():
@@ -246,7 +251,7 @@ class _Job:
 
     def _fork(self, rooms: list[Room]) -> tuple[PauseFacts, Copy, StoppedThreads]:
         inner_ids = namespace_ids(self.pid, thread_ids(self.pid))
-        threads = StoppedThreads(self.pid)
+        threads = StoppedThreads(self.pid, self.processor)
         try:
             with _without_collector(), threads:
                 facts = self._facts(threads, inner_ids)
@@ -260,9 +265,9 @@ class _Job:
 
     def _by_stopping(self) -> Capture:
         inner_ids = namespace_ids(self.pid, thread_ids(self.pid))
-        recording = Recording(self.pid, self.program, self.libraries, self.output.fd)
+        recording = Recording(self.pid, self.processor, self.program, self.libraries, self.output.fd)
         try:
-            with signals_blocked(SUSPENDING), StoppedThreads(self.pid) as threads:
+            with signals_blocked(SUSPENDING), StoppedThreads(self.pid, self.processor) as threads:
                 facts = complete_facts(self._facts(threads, inner_ids), self.pid, self.pid)
                 recording.copy(self.pid, facts, self.progress, lambda: None)
         except SourceGone:
@@ -273,7 +278,7 @@ class _Job:
 
     def _facts(self, threads: StoppedThreads, inner_ids: dict[int, int]) -> PauseFacts:
         taken_at = datetime.now(UTC).astimezone().isoformat()
-        return read_pause_facts(self.pid, taken_at, threads.registers, inner_ids, threads.sleeping)
+        return read_pause_facts(self.pid, taken_at, threads, inner_ids)
 
     def _finish(self, recording: Recording, facts: PauseFacts, method: Literal["fork", "stop"]) -> Capture:
         about = {

@@ -12,10 +12,9 @@ import os
 import signal
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self, TypeVar
 
 from heldby.capture.procfs import read_text, status_fields
-from heldby.memory.core_file import AMD64_REGISTERS
 
 WALL: Final = 0x40000000  # __WALL of <linux/wait.h>
 _LOOK: Final = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL
@@ -24,8 +23,7 @@ EVENT_STOP: Final = 128
 _POKETEXT, _CONT, _DETACH, _SETOPTIONS, _GETEVENTMSG = 4, 7, 17, 0x4200, 0x4201
 _GETREGSET, _SETREGSET, _SEIZE, _INTERRUPT, _GETSIGMASK = 0x4204, 0x4205, 0x4206, 0x4207, 0x420A
 _SECCOMP_GET_FILTER = 0x420C
-_NT_PRSTATUS, _NT_FPREGSET, _NT_X86_XSTATE = 1, 2, 0x202
-_MOST_XSTATE_BYTES = 1 << 14  # 11,008 with AMX
+_NT_PRSTATUS = 1
 _O_TRACECLONE = 0x8
 _MOST_FILTERS = 64
 
@@ -36,23 +34,23 @@ _libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c
 
 
 class Registers(ctypes.Structure):
-    """``struct user_regs_struct`` of amd64, in the order of NT_PRSTATUS."""
+    """The general registers of a thread, in the order of NT_PRSTATUS; every processor has its own."""
 
-    _fields_ = tuple((name, ctypes.c_uint64) for name in AMD64_REGISTERS)
+    @property
+    def pc(self) -> int:
+        """The address of the next instruction."""
+        raise NotImplementedError
 
-    rax: int
-    orig_rax: int
-    rip: int
-    cs: int
-    eflags: int
-
-    def copy(self) -> Registers:
+    def copy(self) -> Self:
         """Return registers of their own with the same values."""
-        return Registers.from_buffer_copy(self)
+        return type(self).from_buffer_copy(self)
 
     def as_dict(self) -> dict[str, int]:
         """Return the values by name."""
-        return {name: getattr(self, name) for name in AMD64_REGISTERS}
+        return {field[0]: getattr(self, field[0]) for field in self._fields_}
+
+
+R = TypeVar("R", bound=Registers)
 
 
 class _Vector(ctypes.Structure):
@@ -116,27 +114,22 @@ def event_message(tid: int) -> int:
     return value.value
 
 
-def read_registers(tid: int) -> Registers:
+def read_registers(tid: int, kind: type[R]) -> R:
     """Return the general registers of a stopped thread."""
-    registers = Registers()
+    registers = kind()
     vector = _Vector(ctypes.addressof(registers), ctypes.sizeof(registers))
     _ptrace(_GETREGSET, tid, _NT_PRSTATUS, ctypes.addressof(vector))
     return registers
 
 
-def read_extended_registers(tid: int) -> bytes:
-    """Return what XSAVE stores of a stopped thread: x87 and SSE in the first 512 bytes, then AVX and so on.
+def read_register_set(tid: int, kind: int, most: int) -> bytes:
+    """Return up to `most` bytes of a register set of a stopped thread, named by the type of its core note.
 
-    A CPU without XSAVE has the first 512 bytes alone.
+    Raises `OSError`: ENODEV, or EINVAL, for one that the processor or the kernel has not.
     """
-    buffer = ctypes.create_string_buffer(_MOST_XSTATE_BYTES)
-    vector = _Vector(ctypes.addressof(buffer), _MOST_XSTATE_BYTES)
-    try:
-        _ptrace(_GETREGSET, tid, _NT_X86_XSTATE, ctypes.addressof(vector))
-    except OSError as error:
-        if error.errno != errno.ENODEV:
-            raise
-        _ptrace(_GETREGSET, tid, _NT_FPREGSET, ctypes.addressof(vector))
+    buffer = ctypes.create_string_buffer(most)
+    vector = _Vector(ctypes.addressof(buffer), most)
+    _ptrace(_GETREGSET, tid, kind, ctypes.addressof(vector))
     return buffer.raw[: vector.size]
 
 

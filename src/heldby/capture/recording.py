@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any, Final
 
 from heldby.capture.pages import PageCopier
+from heldby.capture.processor import Processor
 from heldby.capture.procfs import (
     PROC,
     cgroup_memory_files,
@@ -20,7 +21,7 @@ from heldby.capture.procfs import (
     status_fields,
 )
 from heldby.capture.program import Program
-from heldby.capture.ptrace import Registers, read_extended_registers
+from heldby.capture.ptrace import Registers
 from heldby.capture.resident import (
     count_file_pages,
     count_pages,
@@ -28,10 +29,10 @@ from heldby.capture.resident import (
     wiped_in_forks,
     with_counted_pages,
 )
+from heldby.capture.threads import StoppedThreads
 from heldby.memory.core_file import CAPTURE_NOTE_NAME, CAPTURE_NOTE_TYPE, NT_AUXV, MappedFile, Note
 from heldby.memory.core_writer import (
     CoreWriter,
-    extended_register_notes,
     file_note,
     prpsinfo_note,
     prstatus_note,
@@ -56,7 +57,7 @@ class PauseFacts:
         uptime: /proc/uptime, the machine's clock that `stat` counts in.
         file_pages: resident bytes of file mappings by start address.
         registers: by thread id as the process itself sees it, the main thread first.
-        extended_registers: of the same threads, what XSAVE stores; those in uninterruptible sleep lack them.
+        extended_notes: further registers of the same threads as core notes; those in uninterruptible sleep lack them.
         sleeping: threads in uninterruptible sleep, whose registers are known in part or not at all.
     """
 
@@ -69,14 +70,16 @@ class PauseFacts:
     uptime: str | None
     file_pages: dict[int, int]
     registers: dict[int, Registers]
-    extended_registers: dict[int, bytes]
+    extended_notes: dict[int, list[Note]]
     sleeping: Sequence[int] = ()
 
 
 def read_pause_facts(
-    pid: int, taken_at: str, registers: dict[int, Registers], inner_ids: dict[int, int], sleeping: list[int]
+    pid: int, taken_at: str, threads: StoppedThreads, inner_ids: dict[int, int]
 ) -> PauseFacts:
     """Read what must be read in the pause; smaps follows in `complete_facts`."""
+    registers, sleeping = threads.registers, threads.sleeping
+    extended = threads.processor.extended_notes
     unknown = [tid for tid in registers if tid not in inner_ids]
     ids = inner_ids | (namespace_ids(pid, unknown) if unknown else {})
     ordered = sorted(registers, key=lambda tid: (tid != pid, tid))
@@ -91,7 +94,7 @@ def read_pause_facts(
         uptime=read_machine_uptime(),
         file_pages=count_file_pages(pid, maps),
         registers={ids[tid]: registers[tid] for tid in ordered},
-        extended_registers={ids[tid]: read_extended_registers(tid) for tid in ordered if tid not in sleeping},
+        extended_notes={ids[tid]: extended(tid) for tid in ordered if tid not in sleeping},
         sleeping=tuple(sleeping),
     )
 
@@ -119,6 +122,7 @@ class Recording:
     """
 
     pid: int
+    processor: Processor[Any]
     program: Program
     libraries: Sequence[Program]
     fd: int
@@ -141,7 +145,9 @@ class Recording:
         segments = resident // PAGE_SIZE // _MANY_RUNS_PAGES + 4 * len(mappings)
         texts = len(facts.maps) + len(facts.smaps or "") + 65536
         self._writer = CoreWriter(
-            self.fd, header_room=56 * segments + 4000 * len(facts.registers) + 2 * texts
+            self.fd,
+            machine=self.processor.name,
+            header_room=56 * segments + 4000 * len(facts.registers) + 2 * texts,
         )
         files = (self.program, *self.libraries)
         offsets = [self._writer.embed(file.fd, file.size) for file in files]
@@ -202,8 +208,8 @@ class Recording:
         leader = next(iter(facts.registers), self.pid)
         threads = [
             [
-                prstatus_note(tid, registers.as_dict(), pid=leader),
-                *extended_register_notes(facts.extended_registers.get(tid, b"")),
+                prstatus_note(self.processor.name, tid, registers.as_dict(), pid=leader),
+                *facts.extended_notes.get(tid, []),
             ]
             for tid, registers in facts.registers.items()
         ]

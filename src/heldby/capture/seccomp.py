@@ -11,9 +11,8 @@ import functools
 import struct
 from typing import Final
 
-from heldby.capture.injection import SYSTEM_CALLS
+from heldby.capture.injection import StubCalls
 
-_AUDIT_ARCH_X86_64: Final = 0xC000003E
 _ALLOW, _LOG = 0x7FFF0000, 0x7FFC0000
 _ACTION: Final = 0xFFFF0000
 _LOAD, _LOADX, _STORE, _STOREX, _ALU, _JUMP, _RETURN, _MISC = range(8)
@@ -24,16 +23,18 @@ _MEMORY_WORDS: Final = 16
 
 
 @functools.lru_cache(maxsize=16)
-def refused_calls(filters: tuple[bytes, ...], rip: int) -> tuple[int, ...]:
+def refused_calls(calls: StubCalls, filters: tuple[bytes, ...], addr: int) -> tuple[int, ...]:
     """Return the system calls of the stub that some filter would not simply allow; remembered.
 
     Args:
+        calls: this processor's.
         filters: programs as PTRACE_SECCOMP_GET_FILTER gives them.
-        rip: where the stub will lie; filters may ask.
+        addr: where the stub will lie; filters may ask.
     """
     refused = []
-    for number, arguments in SYSTEM_CALLS:
-        data = struct.pack("<IIQ6Q", number, _AUDIT_ARCH_X86_64, rip, *arguments, *[0] * (6 - len(arguments)))
+    for number, arguments in calls.with_arguments():
+        rest = [0] * (6 - len(arguments))
+        data = struct.pack("<IIQ6Q", number, calls.audit_arch, addr, *arguments, *rest)
         if any(run_filter(program, data) & _ACTION not in (_ALLOW, _LOG) for program in filters):
             refused.append(number)
     return tuple(refused)

@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 from heldby.capture import ptrace
+from heldby.capture.processor import Processor
 from heldby.capture.procfs import (
     is_kernel_worker,
     read_text,
@@ -28,8 +29,6 @@ SUSPENDING: Final = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _PATIENCE = 3.0
 _FIRST_PATIENCE = 0.002
 _UNINTERRUPTIBLE_PATIENCE = 0.05
-_FORKING_CALLS = (56, 57, 58, 435)  # clone, fork, vfork, clone3
-_CALL_REGISTERS = ("rdi", "rsi", "rdx", "r10", "r8", "r9", "rsp", "rip")  # proc_pid_syscall(5)
 _DEATH_PATIENCE = 1.0
 _LAST_PATIENCE = 10.0
 
@@ -49,6 +48,7 @@ class StoppedThreads:
 
     Args:
         pid: the process.
+        processor: this machine's.
         only: a thread that is stopped alone.
 
     Attributes:
@@ -59,8 +59,9 @@ class StoppedThreads:
         ended_ns: after the last thread was let go, 0 before.
     """
 
-    def __init__(self, pid: int, *, only: int | None = None) -> None:
+    def __init__(self, pid: int, processor: Processor[Any], *, only: int | None = None) -> None:
         self.pid = pid
+        self.processor = processor
         self._only = only
         self.registers: dict[int, Registers] = {}
         self.stops: dict[int, Stop] = {}
@@ -144,7 +145,7 @@ class StoppedThreads:
             self._traced.remove(tid)
             return
         self.stops[tid] = stop
-        self.registers[tid] = ptrace.read_registers(tid)
+        self.registers[tid] = ptrace.read_registers(tid, self.processor.registers)
 
     def _leave_asleep(self, tid: int, patience_is_over: bool) -> bool:
         """Give a thread in uninterruptible sleep up; if it is in a system call, /proc tells most registers.
@@ -154,14 +155,13 @@ class StoppedThreads:
         """
         words = (read_text(self.pid, f"task/{tid}/syscall") or "").split()
         is_in_call = len(words) == 9 and words[0] != "-1"
-        if not patience_is_over and not (is_in_call and int(words[0]) in _FORKING_CALLS):
+        if not patience_is_over and not (is_in_call and int(words[0]) in self.processor.forking_calls):
             return False
         self.sleeping.append(tid)
         if is_in_call:
-            registers = Registers()
-            registers.orig_rax = int(words[0])
-            for name, word in zip(_CALL_REGISTERS, words[1:], strict=True):
-                setattr(registers, name, int(word, 16))
+            registers = self.processor.registers()
+            for name, word in zip(self.processor.call_registers, words, strict=True):
+                setattr(registers, name, int(word, 0))  # the number is decimal, the others have 0x
             self.registers[tid] = registers
         return True
 

@@ -33,7 +33,8 @@ AMD64_REGISTERS: Final = (
     *("orig_rax", "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs"),
 )
 ARM64_REGISTERS: Final = (*(f"x{n}" for n in range(31)), "sp", "pc", "pstate")
-_MACHINES: Final = {62: ("amd64", AMD64_REGISTERS), 183: ("arm64", ARM64_REGISTERS)}
+# By the name that Go gives the processor: ELF's number, and the registers in the order of NT_PRSTATUS.
+MACHINES: Final = {"amd64": (62, AMD64_REGISTERS), "arm64": (183, ARM64_REGISTERS)}
 PROGRAM_HEADER: Final = np.dtype(
     [
         *(("type", "<u4"), ("flags", "<u4"), ("offset", "<u8"), ("vaddr", "<u8"), ("paddr", "<u8")),
@@ -207,11 +208,12 @@ def _machine(data: Bytes, path: Path) -> tuple[str, tuple[str, ...]]:
     if data.size < 64:
         raise Truncated(f"{path} ends inside the ELF header", next_step="take the core or capture again")
     number = int(data[18]) | int(data[19]) << 8
-    if number not in _MACHINES:
-        raise Unsupported(
-            f"{path} comes from ELF machine number {number}", next_step="amd64 (62) and arm64 (183) are read"
-        )
-    return _MACHINES[number]
+    for name, (elf_number, registers) in MACHINES.items():
+        if number == elf_number:
+            return name, registers
+    raise Unsupported(
+        f"{path} comes from ELF machine number {number}", next_step="amd64 (62) and arm64 (183) are read"
+    )
 
 
 def _program_headers(data: Bytes, path: Path) -> tuple[np.ndarray, bool]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from heldby.memory.core_file import (
-    AMD64_REGISTERS,
+    MACHINES,
     NT_FILE,
     NT_PRSTATUS,
     PN_XNUM,
@@ -29,9 +29,7 @@ from heldby.memory.image import PAGE_SIZE
 NT_FPREGSET: Final = 2
 NT_PRPSINFO: Final = 3
 NT_X86_XSTATE: Final = 0x202
-_FXSAVE_BYTES = 512
 READ, WRITE, EXECUTE = 4, 2, 1
-_EM_X86_64 = 62
 _SECTION_HEADER_SIZE = 64
 
 
@@ -48,11 +46,13 @@ class CoreWriter:
 
     Args:
         fd: open for writing; the caller closes it.
+        machine: ``amd64`` or ``arm64``.
         header_room: bytes kept free at the front for headers and notes.
     """
 
-    def __init__(self, fd: int, *, header_room: int) -> None:
+    def __init__(self, fd: int, *, machine: str, header_room: int) -> None:
         self._fd = fd
+        self._machine = MACHINES[machine][0]
         self._room = max(PAGE_SIZE, _page_ceiling(header_room))
         self._end = self._room
         self._loads: list[_Load] = []
@@ -108,7 +108,7 @@ class CoreWriter:
             # The gABI's way to say more than 65,534 program headers: sh_info of section 0.
             section = struct.pack("<IIQQQQIIQQ", 0, 0, 0, 0, 0, 1, 0, count, 0, 0)
             write_all(self._fd, memoryview(section), sections_at)
-        write_all(self._fd, memoryview(_elf_header(headers_at, count, sections_at)), 0)
+        write_all(self._fd, memoryview(_elf_header(self._machine, headers_at, count, sections_at)), 0)
         return _page_ceiling(self._end)
 
     def _headers(self, notes_at: int, notes_size: int) -> bytes:
@@ -125,12 +125,12 @@ class CoreWriter:
         return headers.tobytes()
 
 
-def _elf_header(headers_at: int, count: int, sections_at: int) -> bytes:
+def _elf_header(machine: int, headers_at: int, count: int, sections_at: int) -> bytes:
     identity = b"\x7fELF\x02\x01\x01" + bytes(9)
     many = count >= PN_XNUM
     return identity + struct.pack(
         "<HHIQQQIHHHHHH",
-        *(4, _EM_X86_64, 1, 0, headers_at, sections_at, 0, 64, PROGRAM_HEADER.itemsize),
+        *(4, machine, 1, 0, headers_at, sections_at, 0, 64, PROGRAM_HEADER.itemsize),
         PN_XNUM if many else count,
         *((_SECTION_HEADER_SIZE, 1, 0) if many else (0, 0, 0)),
     )
@@ -150,24 +150,16 @@ def pack_note(kind: int, name: bytes, data: bytes) -> bytes:
     return head + _pad4(name + b"\0") + _pad4(data)
 
 
-def prstatus_note(tid: int, registers: dict[str, int], *, pid: int, signal: int = 0) -> Note:
-    """Return the NT_PRSTATUS note of a thread: ``struct elf_prstatus`` of amd64, 336 bytes."""
+def prstatus_note(machine: str, tid: int, registers: dict[str, int], *, pid: int, signal: int = 0) -> Note:
+    """Return the NT_PRSTATUS note of a thread: ``struct elf_prstatus``; 336 bytes on amd64, 392 on arm64."""
     head = struct.pack("<iiih2xQQiiii64x", signal, 0, 0, signal, 0, 0, tid, pid, pid, pid)
-    values = struct.pack("<27Q", *(registers[name] for name in AMD64_REGISTERS))
+    names = MACHINES[machine][1]
+    values = struct.pack(f"<{len(names)}Q", *(registers[name] for name in names))
     return NT_PRSTATUS, b"CORE", head + values + bytes(8)
 
 
-def extended_register_notes(registers: bytes) -> list[Note]:
-    """Return NT_FPREGSET and NT_X86_XSTATE of a thread, which follow its NT_PRSTATUS.
-
-    `registers` are what XSAVE stores; its first 512 bytes are what FXSAVE stores. Empty: none.
-    """
-    notes = [(NT_FPREGSET, b"CORE", registers[:_FXSAVE_BYTES])] if registers else []
-    return [*notes, (NT_X86_XSTATE, b"LINUX", registers)] if len(registers) > _FXSAVE_BYTES else notes
-
-
 def prpsinfo_note(*, pid: int, ppid: int, uid: int, gid: int, name: str) -> Note:
-    """Return the NT_PRPSINFO note, ``struct elf_prpsinfo`` of amd64, without the command line."""
+    """Return the NT_PRPSINFO note, ``struct elf_prpsinfo`` of 64-bit processors, without the command line."""
     data = struct.pack(
         "<bcbb4xQIIiiii16s80s",
         0,
