@@ -12,7 +12,7 @@ from heldby.errors import UsageError
 
 @click.command(
     cls=Command,
-    short_help="Find objects by their fields, or strings by their text.",
+    short_help="Objects by what their fields hold, strings by their text.",
     examples=(
         (
             """heldby find 4242 --type main.Entry --where "Count > 100 AND Name LIKE 'x%'\"""",
