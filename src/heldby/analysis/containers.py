@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from heldby.analysis.holder_tree import HolderTree
 from heldby.golang.structs import StructRows
 from heldby.golang.types import KIND_BUCKET_MAP, KIND_MAP
+from heldby.heap.heap import Heap
 from heldby.units import format_count
 
 #: Kind of a map's header, and the field that counts its entries.
@@ -38,7 +39,6 @@ def maps_on(tree: HolderTree, paths: list[int]) -> dict[int, tuple[str, ...]]:
 def _entries_by_path(tree: HolderTree, wanted: NDArray[np.bool_]) -> dict[int, tuple[int, int]]:
     """Return number of maps and of their entries for each wanted path that has maps."""
     heap = tree.heap
-    runtime = heap.process.runtime
     numbers = np.flatnonzero(wanted[tree.paths.path_of])
     vertices = heap.tree.order[numbers]
     is_object = vertices <= np.uint32(heap.object_count)
@@ -46,20 +46,28 @@ def _entries_by_path(tree: HolderTree, wanted: NDArray[np.bool_]) -> dict[int, t
     types = heap.naming.types
     kind = np.where(types.is_array[vertices], 0, types.layouts.types.kind[types.number[vertices]])
     is_map = np.isin(kind, list(_COUNTS))
-    numbers, vertices, kind = numbers[is_map], vertices[is_map], kind[is_map]
-    used = np.zeros(vertices.size, np.int64)
-    for each, (struct, field) in _COUNTS.items():
-        mine = np.flatnonzero(kind == each)
-        if mine.size:
-            rows = StructRows(runtime.pages, runtime.layout, struct, heap.objects.addr[vertices[mine]])
-            # A map has fewer entries than there are words of memory; more is what a damaged header says.
-            used[mine] = np.where(rows.present, np.minimum(rows.column(field), np.uint64(1 << 40)), 0)
+    numbers, vertices = numbers[is_map], vertices[is_map]
+    used = entry_counts(heap, vertices)
     at, inverse = np.unique(tree.paths.path_of[numbers], return_inverse=True)
     counts = np.bincount(inverse, minlength=at.size)
     entries = np.bincount(inverse, weights=used, minlength=at.size).astype(np.int64)
     return {
         int(path): (int(count), int(entry)) for path, count, entry in zip(at, counts, entries, strict=True)
     }
+
+
+def entry_counts(heap: Heap, headers: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Return how many entries the maps have whose headers these objects are; 0 of a header that is missing."""
+    runtime, types = heap.process.runtime, heap.naming.types
+    kind = types.layouts.types.kind[types.packed[headers] >> np.uint32(1)]
+    used = np.zeros(headers.size, np.int64)
+    for each, (struct, field) in _COUNTS.items():
+        mine = np.flatnonzero(kind == each)
+        if mine.size:
+            rows = StructRows(runtime.pages, runtime.layout, struct, heap.objects.addr[headers[mine]])
+            # A map has fewer entries than there are words of memory; more is what a damaged header says.
+            used[mine] = np.where(rows.present, np.minimum(rows.column(field), np.uint64(1 << 40)), 0)
+    return used
 
 
 def _line(maps: int, entries: int) -> str:

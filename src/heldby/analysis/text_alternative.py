@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from heldby.analysis.answer import TextAlternative
 from heldby.analysis.holder_tree import HolderTree
 from heldby.analysis.text_scopes import Scope, ScopeFinder
-from heldby.golang.type_layout import is_map_group
+from heldby.golang.type_layout import is_map_bucket, is_map_group
 from heldby.golang.typing_arrays import slot_bytes_of
 from heldby.golang.unit_kernels import assign_heads
 from heldby.golang.value_walk_kernels import (
@@ -156,8 +156,11 @@ def _with_texts(tree: HolderTree, group: int, room: NDArray[np.int64]) -> NDArra
         for inner in types[array.elem].fields if field.name == "slots" else ():
             if inner.name == "elem":
                 stored = int(types.size[inner.type])
-    # internal/runtime/maps, newGroups: a power of two.
-    groups = 1 << np.log2(np.maximum(room // size, 1)).astype(np.int64)
+    groups = np.maximum(room // size, 1)
+    if not is_map_bucket(types.name(group)):
+        # internal/runtime/maps, newGroups: a power of two. An array of buckets fills its slot (runtime/map.go,
+        # makeBucketArray, Go 1.23).
+        groups = 1 << np.log2(groups).astype(np.int64)
     new = groups * (size + 8 * (_HEADER_BYTES - stored))
     return slot_bytes_of(new.astype(np.uint64)).astype(np.int64)
 

@@ -15,11 +15,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from heldby.analysis.containers import entry_counts
 from heldby.analysis.holder_tree import HolderTree
 from heldby.golang import type_scan as scan
-from heldby.golang.structs import StructRows
 from heldby.golang.type_layout import is_map_group
-from heldby.golang.types import KIND_MAP, STRING_DATA, TypeTable
+from heldby.golang.types import KIND_BUCKET_MAP, KIND_MAP, STRING_DATA, TypeTable
 from heldby.golang.unit_kernels import CONTAINER, HEAD, list_entries
 from heldby.golang.value_walk_kernels import Units
 from heldby.heap.object_use import ObjectUse, map_innards
@@ -28,7 +28,6 @@ from heldby.heap.value_walk import ValueWalk
 LARGEST_UNIT: Final = 1 << 16
 _FEWEST_UNITS: Final = 16
 _STRETCH: Final = 1 << 18
-_MAP: Final = "internal/runtime/maps.Map"
 # What an object is for the container that it is a part of.
 _NO_PART, _MAP_HEADER, _MAP_INNARD, _ARRAY = range(4)
 
@@ -163,11 +162,7 @@ class ScopeFinder:
         return Scope(path=path, units=heads.size, containers=np.zeros(0, np.uint32), heads=heads)
 
     def _entries(self, headers: NDArray[np.uint32]) -> int:
-        runtime = self._tree.heap.process.runtime
-        if not headers.size or not runtime.layout.has(_MAP):
-            return 0
-        rows = StructRows(runtime.pages, runtime.layout, _MAP, self._tree.heap.objects.addr[headers])
-        return int(np.minimum(rows.column("used"), np.uint64(1 << 40)).sum())
+        return int(entry_counts(self._tree.heap, headers).sum())
 
     def _lengths(self, arrays: NDArray[np.uint32]) -> NDArray[np.int64]:
         """Return the elements of backing arrays that are in use; of those without a header, all."""
@@ -202,8 +197,7 @@ class ScopeFinder:
             )  # an entry takes a byte at least
             out = np.zeros(room, np.uint64)
             size, base, stride = (np.uint64(row[at]) for at in (0, 5, 6))
-            pages = heap.process.runtime.pages
-            count = int(list_entries(pages, addrs, self._walk.release, size, base, stride, out))
+            count = int(list_entries(self._walk.memory, addrs, self._walk.maps, size, base, stride, out))
             blocks.append((out[: min(count, room) : every], self._walk.stored_element(number)))
         return blocks
 
@@ -226,7 +220,7 @@ class ScopeFinder:
 def _parts_of_types(types: TypeTable) -> NDArray[np.uint8]:
     """Return for each type what part of a map its objects are."""
     part = np.where(map_innards(types), _MAP_INNARD, _NO_PART).astype(np.uint8)
-    part[types.kind == KIND_MAP] = _MAP_HEADER
+    part[np.isin(types.kind, (KIND_MAP, KIND_BUCKET_MAP))] = _MAP_HEADER
     for number in np.flatnonzero(types.kind == scan.STRUCT).tolist():
         if is_map_group(types.name(number)):
             part[number] = _MAP_INNARD

@@ -1,8 +1,8 @@
 """The fields of a struct as encoding/json writes them: tags, promotion of embedded structs, conflicts.
 
-After encoding/json/encode.go, typeFields (the same rules in Go 1.24 to 1.27). Fields that encoding/json leaves
-out (unexported ones, those with the tag "-", those that hide each other) follow with `hidden` set, so that
-each piece of a struct's data is in the list once.
+After encoding/json/encode.go, typeFields (the same rules in Go 1.21 to 1.27, but for "omitzero", which 1.24 brought).
+Fields that encoding/json leaves out (unexported ones, those with the tag "-", those that hide each other) follow
+with `hidden` set, so that each piece of a struct's data is in the list once.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ _ESCAPE: Final = re.compile(r"\\(.)")
 _RESERVED: Final = re.compile(r"[\\'\"`]")
 _WORD: Final = re.compile(r"\w*")
 _PUNCTUATION: Final = frozenset("!#$%&()*+-./:;<=>?@[]^_{|}~ ")
+#: The state of a lock is no data: an embedded one adds no fields.
+LOCKS: Final = frozenset(
+    ("sync.Mutex", "sync.RWMutex", "sync.WaitGroup", "sync.Once", "sync.Cond", "sync.noCopy", "atomic.noCopy")
+)
 _MAX_LEVELS: Final = 16
 _MAX_FIELDS: Final = 1 << 14
 # Kinds whose text the option ",string" puts in quotes: bool, integers, floats, string.
@@ -122,6 +126,8 @@ def _explore(
         dropped = tag == "-" or (not exported and not (field.embedded and is_struct))
         offset = level.offset + field.offset
         if field.embedded and is_struct and not name and not dropped:
+            if types.name(target) in LOCKS:
+                continue
             hops, at = (level.hops, offset) if target == field.type else ((*level.hops, offset), 0)
             embedded.append(_Level(target, index, hops, at, level.inside | {target}))
             continue

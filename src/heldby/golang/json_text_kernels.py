@@ -22,6 +22,18 @@ class Memory(NamedTuple):
     program: PageTable
 
 
+class TextRules(NamedTuple):
+    r"""How the release's encoding/json writes what is no plain text.
+
+    Attributes:
+        invalid: bytes for a byte that is no UTF-8: 6 for an escape, up to Go 1.26; then 3 for U+FFFD itself.
+        feed: bytes for a backspace and a form feed: 6 (``\u0008``) up to Go 1.21, then 2.
+    """
+
+    invalid: np.uint64
+    feed: np.uint64
+
+
 @inline_kernel
 def is_present(memory, addr):
     """Tell whether the page of `addr` is known."""
@@ -97,11 +109,11 @@ def _rune_bytes(memory, addr, left, first):
 
 
 @inner_kernel
-def json_string_bytes(memory, addr, size, twice, invalid):
+def json_string_bytes(memory, addr, size, twice, rules):
     """Return the bytes of the string of `size` bytes at `addr` as JSON, quotes included, and what is missing.
 
-    With `twice`, of its JSON text as a JSON string again, as the option ",string" writes it. `invalid` is what a
-    byte that is no UTF-8 takes: 6 for an escape, 3 for U+FFFD itself. Bytes that were not captured count one each.
+    With `twice`, of its JSON text as a JSON string again, as the option ",string" writes it. `rules` are
+    `TextRules`. Bytes that were not captured count one each.
     """
     total, missing, at, end = u64(2), ZERO, addr, addr + size
     # Quotes and backslashes of the text, each of which the second turn escapes.
@@ -134,7 +146,10 @@ def json_string_bytes(memory, addr, size, twice, invalid):
                 marked += ONE
             elif byte >= u64(0x20):
                 total += ONE
-            elif byte in (u64(8), u64(9), u64(10), u64(12), u64(13)):
+            elif byte == u64(8) or byte == u64(12):
+                total += rules.feed
+                marked += ONE
+            elif byte in (u64(9), u64(10), u64(13)):
                 total += u64(2)
                 marked += ONE
             else:
@@ -150,8 +165,8 @@ def json_string_bytes(memory, addr, size, twice, invalid):
             total += u64(6)
             marked += ONE
         elif step == ONE:
-            total += invalid
-            marked += ONE if invalid == u64(6) else ZERO
+            total += rules.invalid
+            marked += ONE if rules.invalid == u64(6) else ZERO
         else:
             total += step
         at += step

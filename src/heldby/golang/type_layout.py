@@ -59,6 +59,11 @@ def is_map_group(name: str) -> bool:
     return _GROUP_NAME.match(name) is not None
 
 
+def is_map_bucket(name: str) -> bool:
+    """Tell whether a type that `is_map_group` is a bucket."""
+    return "bucket" in name.partition("[")[0]
+
+
 def is_atomic_pointer(name: str) -> bool:
     """Tell whether the type of that name is an ``atomic.Pointer[T]``."""
     return _ATOMIC_POINTER.match(name) is not None

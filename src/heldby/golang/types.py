@@ -318,6 +318,18 @@ class TypeTable:
         known = 0 <= at < self._descriptors.addr.size and self.kind[base] == scan.MAP
         return self.number_at(int(self._descriptors.extra[at, 2])) if known else 0
 
+    def bucket_pointers(self) -> list[int]:
+        """Return the types that `is_bucket_pointer`."""
+        return [
+            number
+            for number in range(self._end_of_descriptors, self._used)
+            if int(self.kind[number]) == scan.POINTER and self.is_bucket_pointer(number)
+        ]
+
+    def made_of_buckets(self) -> bool:
+        """Tell whether this program's maps are made of buckets: up to Go 1.23, and builds of 1.24 and 1.25."""
+        return any(self._has_buckets(number) for number in np.flatnonzero(self.kind == scan.MAP).tolist())
+
     def _has_buckets(self, base: int) -> bool:
         """Tell whether values of map type `base` are made of buckets: the descriptor says it, not the release.
 

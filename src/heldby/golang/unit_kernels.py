@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from heldby.golang.json_text_kernels import read_byte
+from heldby.golang.map_walk_kernels import MOST_GROUPS, array_at, array_count, is_full, overflow_of
 from heldby.jit import ONE, ZERO, kernel, u64
-from heldby.memory.paging_kernels import load8, load64
 
 CONTAINER, HEAD = 1, 2
-_MOST_TABLES = u64(1 << 24)
-_MOST_GROUPS = u64(1 << 27)
 
 
 @kernel
@@ -32,36 +31,28 @@ def assign_heads(idom, order, mark, head):
 
 
 @kernel
-def list_entries(pages, headers, release, group_size, elem_base, elem_stride, out):
+def list_entries(memory, headers, layout, part_bytes, elem_base, elem_stride, out):
     """Write the addresses of the elements of the maps whose headers lie at `headers`; return how many there are.
 
-    What has no room in `out`, ``uint64[k]``, is counted only. A damaged header ends it after `_MOST_GROUPS` groups.
+    `layout` is a `MapLayout`, `part_bytes` the size of a group or bucket. What has no room in `out`, ``uint64[k]``,
+    is counted only. Damaged headers and chains of buckets end it after `MOST_GROUPS` groups.
     """
-    directory, tables, words = pages.directory, pages.tables, pages.words
-    count, left = ZERO, _MOST_GROUPS
+    count, left = ZERO, MOST_GROUPS
     for m in range(u64(headers.size)):
-        header = headers[m]
-        length = min(load64(directory, tables, words, header + release.directory_length), _MOST_TABLES)
-        first = load64(directory, tables, words, header + release.directory)
         last = ZERO
-        for t in range(max(length, ONE)):
-            groups, group_count = first, ONE if first else ZERO
-            if length:
-                table = load64(directory, tables, words, first + (t << u64(3)))
-                if not table or table == last:
-                    continue
-                last = table
-                groups = load64(directory, tables, words, table + release.groups)
-                mask = load64(directory, tables, words, table + release.group_mask)
-                group_count = min(mask, _MOST_GROUPS) + ONE
-            group_count = min(group_count, left)
-            left -= group_count
-            for g in range(group_count):
-                group = groups + g * group_size
-                for slot in range(u64(8)):
-                    if load8(directory, tables, words, group + slot) & u64(0x80):
-                        continue
-                    if count < u64(out.size):
-                        out[count] = group + elem_base + slot * elem_stride
-                    count += ONE
+        for t in range(array_count(memory, layout, headers[m])):
+            first, groups, last = array_at(memory, layout, headers[m], t, last)
+            for g in range(groups):
+                group = first + g * part_bytes
+                while group and left:
+                    left -= ONE
+                    for slot in range(u64(8)):
+                        if not is_full(layout, read_byte(memory, group + slot)):
+                            continue
+                        if count < u64(out.size):
+                            out[count] = group + elem_base + slot * elem_stride
+                        count += ONE
+                    group = overflow_of(memory, layout, group, part_bytes)
+                if not left:
+                    return count
     return count

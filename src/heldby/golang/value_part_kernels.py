@@ -157,7 +157,7 @@ def is_empty(memory, types, release, addr, typ, zero):
         return _word(memory, addr) == ZERO
     if op == MAP:
         header = _word(memory, addr)
-        return header == ZERO or (not zero and _word(memory, header + release.used) == ZERO)
+        return header == ZERO or (not zero and _word(memory, header + release.maps.used) == ZERO)
     if not zero:
         return op == ARRAY and types.length[typ] == ZERO
     if op == TIME:
@@ -169,12 +169,12 @@ def is_empty(memory, types, release, addr, typ, zero):
 
 
 @inner_kernel
-def leaf_sizes(memory, powers, invalid, op, length, addr, size, bits, second, quote):
+def leaf_sizes(memory, powers, rules, op, length, addr, size, bits, second, quote):
     """Return the sizes of a value without parts: JSON text, packed, bytes of text in it, bytes that are missing.
 
     The fifth value tells what it is not: `HAS_NO_JSON`, `IS_UNKNOWN`, `IS_FUNCTION`, or 0.
 
-    `memory`, `powers` and `invalid` are as for `json_string_bytes` and `float_text_bytes`; `op`, `length` and `size`
+    `memory`, `powers` and `rules` are as for `json_string_bytes` and `float_text_bytes`; `op`, `length` and `size`
     are the type's; the value lies at `addr`, `bits` is its number and `second` its second word; `quote` is 2 where
     the text stands in quotes.
     """
@@ -199,7 +199,7 @@ def leaf_sizes(memory, powers, invalid, op, length, addr, size, bits, second, qu
         if op == NUMBER:
             count = max(second, ONE) + quote
         elif op == STRING:
-            count, missing = json_string_bytes(memory, bits, second, quote != ZERO, invalid)
+            count, missing = json_string_bytes(memory, bits, second, quote != ZERO, rules)
         elif not bits:
             count = _NULL
         elif op == BYTES:

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.golang import type_scan as scan
-from heldby.golang.json_fields import JSONField, json_fields
+from heldby.golang.json_fields import LOCKS, JSONField, json_fields
 from heldby.golang.map_places import Place, slot_places
-from heldby.golang.types import KIND_MAP, TypeTable
+from heldby.golang.types import KIND_BUCKET_MAP, KIND_MAP, TypeTable
 
 # What a value is. MISSING: no row yet. First those without parts (OPAQUE: func, chan, unsafe.Pointer; OTHER: a type
 # that is not understood), then those that lead on.
@@ -44,6 +44,7 @@ _KINDS: Final = {
     scan.INTERFACE: INTERFACE,
     scan.MAP: MAP,
     KIND_MAP: MAP,
+    KIND_BUCKET_MAP: MAP,
     scan.POINTER: POINTER,
     scan.SLICE: SLICE,
     scan.STRING: STRING,
@@ -52,10 +53,6 @@ _KINDS: Final = {
 }
 _UINT8: Final = 8
 _MARSHALERS: Final = frozenset(("MarshalJSON", "MarshalText"))
-# The state of a lock is no data.
-_LOCKS: Final = frozenset(
-    ("sync.Mutex", "sync.RWMutex", "sync.WaitGroup", "sync.Once", "sync.Cond", "sync.noCopy", "atomic.noCopy")
-)
 # encoding/json; its second version calls the same jsontext.Value.
 _RAW: Final = frozenset(("json.RawMessage", "jsontext.Value"))
 # github.com/google/uuid, MarshalText: 36 characters in quotes.
@@ -76,7 +73,8 @@ class ValueTypes(NamedTuple):
         field_offset, field_type, field_key, field_flags: of fields; `field_key` is ``"name":`` in bytes.
         field_hop, field_hops: the first embedded pointer on the way to a field, and how many there are.
         hops: ``uint64``, their offsets.
-        maps: ``uint64[m, 9]``: bytes of a group; base, stride, type and indirection of keys, then of elements.
+        maps: ``uint64[m, 9]``: bytes of a group or bucket; base, stride, type and indirection of keys, then of
+            elements.
     """
 
     op: NDArray[np.uint8]
@@ -103,11 +101,13 @@ class ValuePrograms:
     Args:
         types: the types.
         second_json: encoding/json is built on its second version, as from Go 1.27 on.
+        omits_zero: encoding/json knows the option "omitzero", as from Go 1.24 on.
     """
 
-    def __init__(self, types: TypeTable, *, second_json: bool = False) -> None:
+    def __init__(self, types: TypeTable, *, second_json: bool = False, omits_zero: bool = True) -> None:
         self.types = types
         self._second_json = second_json
+        self._omits_zero = omits_zero
         self._op: dict[int, int] = {}
         self._first: dict[int, int] = {}
         self._count: dict[int, int] = {}
@@ -209,7 +209,7 @@ class ValuePrograms:
             self._method[number] = NO_METHOD
             return []
         self._first[number] = len(self._fields)
-        if name in _LOCKS or len(self._fields) > _MAX_FIELDS:
+        if name in LOCKS or len(self._fields) > _MAX_FIELDS:
             return []
         fields = [
             field
@@ -221,14 +221,14 @@ class ValuePrograms:
         return [field.type for field in fields]
 
     def _is_hidden_lock(self, field: JSONField) -> bool:
-        return field.hidden and self.types.name(field.type) in _LOCKS
+        return field.hidden and self.types.name(field.type) in LOCKS
 
     def _field_row(self, field: JSONField) -> tuple[int, int, int, int, int, int]:
         first = len(self._hops)
         self._hops += field.hops
         flags = (
             (OMIT_EMPTY if field.omit_empty else 0)
-            | (OMIT_ZERO if field.omit_zero else 0)
+            | (OMIT_ZERO if field.omit_zero and self._omits_zero else 0)
             | (QUOTED if field.quoted else 0)
             | (HIDDEN if field.hidden else 0)
         )
@@ -237,7 +237,7 @@ class ValuePrograms:
     def _add_map(self, number: int) -> list[int]:
         types = self.types
         base = number if int(types.kind[number]) == scan.MAP else int(types.elem[number])
-        group = types.synthetic("group", base)
+        group = types.synthetic("group", base) or types.synthetic("bucket", base)
         places = slot_places(types, group) if group else {}
         if set(places) != {"key", "elem"}:
             self._op[number] = OTHER
@@ -253,14 +253,14 @@ class ValuePrograms:
         of = self.types[base]
         for place, own in (("key", of.key), ("elem", of.elem)):
             offset, stride, stored = places[place]
-            # What has more than 128 bytes lies behind a pointer (internal/runtime/maps).
+            # What has more than 128 bytes lies behind a pointer (internal/runtime/maps; runtime/map.go, Go 1.23).
             row += [offset, stride, own, int(stored != own)]
         return tuple(row)
 
     def _marshaler(self, number: int) -> int:
         """Return whether values of a type, or only pointers to them, marshal themselves."""
         types = self.types
-        if int(types.kind[number]) in (scan.INTERFACE, KIND_MAP):
+        if int(types.kind[number]) in (scan.INTERFACE, KIND_MAP, KIND_BUCKET_MAP):
             return NO_METHOD
         if types.method_names(number) & _MARSHALERS:
             return BY_VALUE

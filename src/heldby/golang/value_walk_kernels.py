@@ -21,7 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.json_text_kernels import is_present, read64, read_byte
+from heldby.golang.json_text_kernels import TextRules, is_present, read64, read_byte
+from heldby.golang.map_walk_kernels import MapLayout, array_at, array_count, is_full, overflow_of
 from heldby.golang.number_text_kernels import varint_bytes
 from heldby.golang.object_kernels import object_at
 from heldby.golang.type_word_kernels import dynamic_type
@@ -69,13 +70,11 @@ DONE, WAITING, TOO_LARGE = range(3)
     NOTE_COUNT,
 ) = range(12)
 
-STACK_ROWS, STACK_COLUMNS = 256, 16
+STACK_ROWS, STACK_COLUMNS = 256, 17
 _KIND, _ADDR, _TYPE, _INDEX, _COUNT, _FLAGS, _HEAD, _SHOWN, _ALL = range(9)
-_GROUPS, _GROUP_COUNT, _TABLE, _LAST_TABLE, _PHASE, _SLOT, _FROM = range(9, 16)
+_GROUPS, _GROUP_COUNT, _TABLE, _LAST_TABLE, _PHASE, _SLOT, _FROM, _FIRST_GROUP = range(9, 17)
 _SHOW, _SHOW_ALL, _ADDRESSABLE, _QUOTED, _REVEAL = 1, 2, 4, 8, 16
 _MOST_HOPS = 64
-_MOST_TABLES = 1 << 24
-_MOST_GROUPS = 1 << 24
 _NOBODY = 0xFFFFFFFF
 
 
@@ -83,17 +82,12 @@ class Release(NamedTuple):
     """What differs from one Go release to the next.
 
     Attributes:
-        used, directory, directory_length: offsets in the header of a map (internal/runtime/maps, Map).
-        groups, group_mask: in a table.
-        invalid: bytes that encoding/json writes for a byte that is no UTF-8: an escape up to Go 1.26, then U+FFFD.
+        maps: how maps are laid out.
+        texts: how encoding/json writes texts.
     """
 
-    used: np.uint64
-    directory: np.uint64
-    directory_length: np.uint64
-    groups: np.uint64
-    group_mask: np.uint64
-    invalid: np.uint64
+    maps: MapLayout
+    texts: TextRules
 
 
 class Owners(NamedTuple):
@@ -158,6 +152,29 @@ def _is_on_stack(stack, depth, addr, typ):
         if stack[i, u64(_FROM)] == addr and stack[i, u64(_TYPE)] == typ:
             return True
     return False
+
+
+@inner_kernel
+def _open_table(memory, layout, stack, at, table):
+    """Start with array `table` of the map in row `at` of the stack."""
+    groups, count, own = array_at(memory, layout, stack[at, u64(_ADDR)], table, stack[at, u64(_LAST_TABLE)])
+    stack[at, u64(_TABLE)] = table + ONE
+    stack[at, u64(_LAST_TABLE)] = own
+    stack[at, u64(_INDEX)] = ZERO
+    stack[at, u64(_FIRST_GROUP)] = groups
+    stack[at, u64(_GROUPS)] = groups
+    stack[at, u64(_GROUP_COUNT)] = count
+
+
+@inner_kernel
+def _next_group(memory, layout, size, stack, at):
+    """Go on to the next group of the map in row `at` of the stack: the overflow buckets of a bucket come first."""
+    stack[at, u64(_SLOT)] = ZERO
+    group = overflow_of(memory, layout, stack[at, u64(_GROUPS)], size)
+    if not group:
+        stack[at, u64(_INDEX)] += ONE
+        group = stack[at, u64(_FIRST_GROUP)] + stack[at, u64(_INDEX)] * size
+    stack[at, u64(_GROUPS)] = group
 
 
 @kernel
@@ -247,7 +264,7 @@ def measure_values(
                     count, more, content, absent, strangeness = leaf_sizes(
                         memory,
                         powers,
-                        release.invalid,
+                        release.texts,
                         op,
                         types.length[typ],
                         addr,
@@ -316,7 +333,7 @@ def measure_values(
                     deep += 1
                     null = True
                 else:
-                    begin, items, kind_count, groups = addr, ZERO, ZERO, ZERO
+                    begin, items = addr, ZERO
                     frame = True
                     if op == STRUCT:
                         items = u64(types.items[typ])
@@ -345,7 +362,7 @@ def measure_values(
                     else:
                         data = bits
                         mine = _entered(index, owners, data, head) if data else head
-                        entries = _word(memory, data + release.used) if data else ZERO
+                        entries = _word(memory, data + release.maps.used) if data else ZERO
                         packed += varint_bytes(entries)
                         if not data:
                             null, frame = True, False
@@ -359,10 +376,7 @@ def measure_values(
                             head, origin, begin = mine, data, data
                             count = u64(2)
                             flags &= ~u64(_ADDRESSABLE)
-                            items = min(_word(memory, data + release.directory_length), u64(_MOST_TABLES))
-                            if not items:
-                                groups = _word(memory, data + release.directory)
-                                kind_count = ONE if groups else ZERO
+                            items = array_count(memory, release.maps, data)
                     if frame:
                         stack[depth, u64(_KIND)] = u64(op)
                         stack[depth, u64(_ADDR)] = begin
@@ -373,8 +387,8 @@ def measure_values(
                         stack[depth, u64(_HEAD)] = head
                         stack[depth, u64(_SHOWN)] = ZERO
                         stack[depth, u64(_ALL)] = ZERO
-                        stack[depth, u64(_GROUPS)] = groups
-                        stack[depth, u64(_GROUP_COUNT)] = kind_count
+                        stack[depth, u64(_GROUPS)] = ZERO
+                        stack[depth, u64(_GROUP_COUNT)] = ZERO
                         stack[depth, u64(_TABLE)] = ZERO
                         stack[depth, u64(_LAST_TABLE)] = ZERO
                         stack[depth, u64(_PHASE)] = ZERO
@@ -415,11 +429,8 @@ def measure_values(
                     continue
                 if slot == u64(8):
                     slot = ZERO
-                    stack[at, u64(_SLOT)] = ZERO
-                    i += ONE
-                    groups += types.maps[row, ZERO]
-                    stack[at, u64(_INDEX)] = i
-                    stack[at, u64(_GROUPS)] = groups
+                    _next_group(memory, release.maps, types.maps[row, ZERO], stack, at)
+                    i, groups = stack[at, u64(_INDEX)], stack[at, u64(_GROUPS)]
                 visited += 1
                 if visited > unit_budget:
                     exhausted = True
@@ -429,22 +440,12 @@ def measure_values(
                     if table >= stack[at, u64(_COUNT)]:
                         depth -= ONE
                         continue
-                    directory = _word(memory, stack[at, u64(_ADDR)] + release.directory)
-                    found = _word(memory, directory + (table << u64(3)))
-                    stack[at, u64(_TABLE)] = table + ONE
-                    stack[at, u64(_INDEX)] = ZERO
-                    stack[at, u64(_GROUP_COUNT)] = ZERO
-                    # A table fills neighbouring entries of the directory (Map.directorySet).
-                    if found and found != stack[at, u64(_LAST_TABLE)]:
-                        stack[at, u64(_LAST_TABLE)] = found
-                        stack[at, u64(_GROUPS)] = _word(memory, found + release.groups)
-                        mask = _word(memory, found + release.group_mask)
-                        stack[at, u64(_GROUP_COUNT)] = min(mask, u64(_MOST_GROUPS)) + ONE
+                    _open_table(memory, release.maps, stack, at, table)
                     continue
                 stack[at, u64(_SLOT)] = slot + ONE
                 if slot == ZERO and not _is_present(memory, groups):
                     missing += np.int64(types.maps[row, ZERO])
-                if read_byte(memory, groups + slot) & u64(0x80):
+                if not is_full(release.maps, read_byte(memory, groups + slot)):
                     continue
                 # The entry stays current until its element is walked.
                 stack[at, u64(_SLOT)] = slot

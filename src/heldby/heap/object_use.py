@@ -22,7 +22,15 @@ from heldby.golang.object_use_kernels import (
     account_objects,
     find_use,
 )
-from heldby.golang.type_layout import INTERFACE, NOTHING, SLICE, STRING, TypeLayouts, is_map_group
+from heldby.golang.type_layout import (
+    INTERFACE,
+    NOTHING,
+    SLICE,
+    STRING,
+    TypeLayouts,
+    is_map_bucket,
+    is_map_group,
+)
 from heldby.golang.type_word_kernels import HeapView, TypeColumns
 from heldby.golang.types import (
     KIND_BUCKET_MAP,
@@ -134,7 +142,7 @@ def _type_use(layouts: TypeLayouts, columns: TypeColumns) -> TypeUse:
     for number in np.flatnonzero((types.kind == scan.STRUCT) & (columns.start >= 0)).tolist():
         if is_map_group(types.name(number)):
             arrays = [field for field in types[number].fields if field.name in _SLOT_ARRAYS]
-            part[number] = MAP_BUCKET if "bucket" in types.name(number).partition("[")[0] else MAP_GROUP
+            part[number] = MAP_BUCKET if is_map_bucket(types.name(number)) else MAP_GROUP
             if part[number] == MAP_BUCKET and words[number, 0]:
                 words[number, 0] -= 1  # the pointer to the next bucket serves the map, not its entries
             slot[number] = sum(int(types.size[field.type]) for field in arrays) // 8
@@ -144,5 +152,7 @@ def _type_use(layouts: TypeLayouts, columns: TypeColumns) -> TypeUse:
 def map_innards(types: TypeTable) -> NDArray[np.bool_]:
     """Return which types are headers, tables and lists of maps, ``bool[types]``; groups and buckets are not."""
     found: NDArray[np.bool_] = np.isin(types.kind, _MAP_KINDS)
-    found |= (types.kind == scan.POINTER) & (types.kind[types.elem] == KIND_MAP_TABLE)
+    pointers = types.kind == scan.POINTER
+    found |= pointers & (types.kind[types.elem] == KIND_MAP_TABLE)
+    found[types.bucket_pointers()] = True
     return found

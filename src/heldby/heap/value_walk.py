@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.golang.interface_words import dynamic_types, itab_type
-from heldby.golang.json_text_kernels import Memory
+from heldby.golang.json_text_kernels import Memory, TextRules
 from heldby.golang.layout import Layout
+from heldby.golang.map_walk_kernels import MapLayout
 from heldby.golang.number_text_kernels import POWERS_OF_TEN
 from heldby.golang.runtime import Runtime
 from heldby.golang.value_programs import ValuePrograms
@@ -39,6 +40,7 @@ UNIT_BUDGET: Final = 1 << 22
 """Values to visit in one unit before it is given up: a text of that size is no unit of anything."""
 _MAP: Final = "internal/runtime/maps.Map"
 _TABLE: Final = "internal/runtime/maps.table"
+_BUCKET_MAP: Final = "runtime.hmap"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +67,14 @@ class ValueWalk:
         self._types = heap.naming.types.layouts.types
         runtime = heap.process.runtime
         second = _has_second_json(runtime)
-        self.programs = ValuePrograms(self._types, second_json=second)
-        self._memory = Memory(runtime.pages, read_only_pages(heap.process.programs))
-        self.release = _release(runtime.layout, second_json=second)
+        minor = runtime.layout.minor
+        self.programs = ValuePrograms(self._types, second_json=second, omits_zero=minor >= 24)
+        self.memory = Memory(runtime.pages, read_only_pages(heap.process.programs))
+        self.maps = _map_layout(runtime.layout, buckets=self._types.made_of_buckets())
+        self._release = Release(
+            self.maps,
+            TextRules(invalid=np.uint64(3 if second else 6), feed=np.uint64(2 if minor >= 22 else 6)),
+        )
         self._itabs: dict[int, int] = {}
         self._dynamic = dynamic_types(runtime, self._types, self._itabs)
         self._columns = self.programs.columns()
@@ -105,11 +112,11 @@ class ValueWalk:
             first, left = 0, budget
             while first < count and left > 0:
                 first = measure_values(
-                    self._memory,
+                    self.memory,
                     self._heap.objects.index,
                     self._dynamic,
                     self._columns,
-                    self.release,
+                    self._release,
                     owners,
                     POWERS_OF_TEN,
                     units,
@@ -160,15 +167,23 @@ def _has_second_json(runtime: Runtime) -> bool:
     return runtime.layout.minor >= 27
 
 
-def _release(layout: Layout, *, second_json: bool) -> Release:
-    invalid = np.uint64(3 if second_json else 6)
-    if not layout.has(_MAP):
-        return Release(*(np.uint64(0) for _ in Release._fields))._replace(invalid=invalid)
-    return Release(
-        invalid=invalid,
-        used=np.uint64(layout.offset(_MAP, "used")),
-        directory=np.uint64(layout.offset(_MAP, "dirPtr")),
-        directory_length=np.uint64(layout.offset(_MAP, "dirLen")),
-        groups=np.uint64(layout.offset(_TABLE, "groups", "data")),
-        group_mask=np.uint64(layout.offset(_TABLE, "groups", "lengthMask")),
-    )
+def _map_layout(layout: Layout, *, buckets: bool) -> MapLayout:
+    places = {
+        "used": (_MAP, "used"),
+        "directory": (_MAP, "dirPtr"),
+        "directory_length": (_MAP, "dirLen"),
+        "groups": (_TABLE, "groups", "data"),
+        "group_mask": (_TABLE, "groups", "lengthMask"),
+    }
+    if buckets:
+        places = {
+            "used": (_BUCKET_MAP, "count"),
+            "buckets": (_BUCKET_MAP, "buckets"),
+            "old_buckets": (_BUCKET_MAP, "oldbuckets"),
+            "bucket_bits": (_BUCKET_MAP, "B"),
+            "flags": (_BUCKET_MAP, "flags"),
+        }
+    offsets = dict.fromkeys(MapLayout._fields, 0)
+    if layout.has(_BUCKET_MAP if buckets else _MAP):
+        offsets |= {name: layout.offset(*place) for name, place in places.items()}
+    return MapLayout(**{name: np.uint64(offset) for name, offset in offsets.items()})

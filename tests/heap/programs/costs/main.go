@@ -56,9 +56,9 @@ var manager struct{ paths map[string]*Baseline }
 // baselines keeps 2,000 baselines of 200 identifiers each.
 func baselines() {
 	manager.paths = make(map[string]*Baseline)
-	for i := range 2000 {
+	for i := 0; i < 2000; i++ {
 		b := &Baseline{Path: text(24, i), Mean: 0.5, m2: 1.5}
-		for j := range 200 {
+		for j := 0; j < 200; j++ {
 			b.Seen = append(b.Seen, text(16, i*200+j))
 		}
 		manager.paths[text(24, i)] = b
@@ -85,25 +85,25 @@ func main() {
 
 func small() {
 	texts = make([]string, 0, 1500)
-	for i := range 1000 {
+	for i := 0; i < 1000; i++ {
 		texts = append(texts, text(20, i))
 	}
 	table = make(map[uint64]uint64)
-	for i := range uint64(1000) {
+	for i := uint64(0); i < 1000; i++ {
 		table[i] = i
 	}
 	records = make(map[string]*Record)
-	for i := range 5000 {
+	for i := 0; i < 5000; i++ {
 		records[text(24, i)] = &Record{ID: 100_000 + i, Name: text(24, i), Tags: []string{text(16, i), text(16, i+1)}}
 	}
 	secrets = make(map[int]*secret)
-	for i := range 3000 {
+	for i := 0; i < 3000; i++ {
 		secrets[i] = &secret{id: 100_000 + i, name: text(30, i)}
 	}
-	for i := range 2000 {
+	for i := 0; i < 2000; i++ {
 		list = &Node{Label: text(20, i), Value: 0.5, Next: list}
 	}
-	for i := range 1000 {
+	for i := 0; i < 1000; i++ {
 		anys = append(anys, text(100, i))
 	}
 	large = new([1000]*int)

@@ -161,7 +161,7 @@ func add(name string, v any) {
 
 func tree(depth int) *Node {
 	n := &Node{Name: strings.Repeat("n", depth)}
-	for range depth {
+	for i := 0; i < depth; i++ {
 		n.Children = append(n.Children, tree(depth-1))
 	}
 	return n
@@ -169,7 +169,7 @@ func tree(depth int) *Node {
 
 func fill[K comparable, V any](n int, key func(int) K, value func(int) V) map[K]V {
 	m := map[K]V{}
-	for i := range n {
+	for i := 0; i < n; i++ {
 		m[key(i)] = value(i)
 	}
 	return m
@@ -220,7 +220,7 @@ func build() {
 		At: time.Date(2026, 11, 22, 20, 0, 0, 120000000, time.UTC), For: time.Minute, Raw: json.RawMessage(` { "a" : [ 1 , "x y<" ] } `), Num: "12.50",
 		Arr: [3]int16{1, -2, 300}, Buf: [4]byte{1, 20, 255, 0}, Bin: []byte("12345"), Any: map[string]any{"k": []any{1, "s", nil, true, 2.5}}, Ptr: &pseven})
 	add("mixed zero", &Mixed{Raw: nil})
-	for i := range 8 {
+	for i := 0; i < 8; i++ {
 		add("bytes", make([]byte, i))
 	}
 	add("nil bytes", []byte(nil))
@@ -235,11 +235,14 @@ func build() {
 	add("small map", fill(8, text, func(i int) int { return i }))
 	add("one table", fill(500, text, text))
 	add("many tables", fill(20_000, text, func(i int) *Plain { return &Plain{A: i, B: text(i)} }))
+	// Of buckets, 6,656 entries fill 1,024 (6.5 each); the next one starts to move two of them with each insertion.
+	add("growing map", fill(6757, text, func(i int) *Plain { return &Plain{A: i, B: text(i)} }))
+	add("growing map without pointers", fill(6757, func(i int) int { return i }, func(i int) uint32 { return uint32(i * i) }))
 	add("int keys", fill(300, func(i int) int { return 10 - i*i }, func(i int) float64 { return float64(i) / 8 }))
 	add("uint8 keys", fill(256, func(i int) uint8 { return uint8(i) }, func(i int) bool { return i%2 == 0 }))
 	add("wide elements", fill(50, text, func(i int) wide { return wide{Words: [20]uint64{uint64(i)}} }))
 	deleted := fill(1000, text, func(i int) []string { return []string{text(i), text(i + 1)} })
-	for i := range 900 {
+	for i := 0; i < 900; i++ {
 		delete(deleted, text(i))
 	}
 	add("deleted entries", deleted)
@@ -256,7 +259,7 @@ func build() {
 	loop := &Loop{Name: "loop"}
 	loop.Self = loop
 	spare = []any{loop, Unsupported{F: func() {}, C: make(chan int), P: unsafe.Pointer(pseven)}, math.NaN(), complex(1, 2), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC),
-		map[[2]int]int{{1, 2}: 3}}
+		map[[2]int]int{{1, 2}: 3}, map[[17]int]string{{1}: "v"}}
 }
 
 func main() {

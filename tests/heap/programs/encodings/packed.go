@@ -29,7 +29,7 @@ func packed(v reflect.Value) int {
 		if v.Kind() == reflect.Slice {
 			size = varint(uint64(v.Len()))
 		}
-		for i := range v.Len() {
+		for i := 0; i < v.Len(); i++ {
 			size += packed(v.Index(i))
 		}
 		return size
@@ -63,7 +63,7 @@ func packedStruct(v reflect.Value) int {
 		return 0
 	}
 	size := 0
-	for i := range v.NumField() {
+	for i := 0; i < v.NumField(); i++ {
 		field := v.Type().Field(i)
 		switch {
 		case field.Name == "_":
