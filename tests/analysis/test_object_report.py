@@ -60,7 +60,7 @@ def test_an_object_tells_what_it_costs_and_who_keeps_it(go: Toolchain) -> None:
     )
     # The struct, its name of 48 bytes and its blob of 1024.
     assert (found.retained_bytes, found.retained_objects) == (32 + 48 + 1024, 3)
-    assert (found.path, found.holder) == ("main.manager.paths[*]",) * 2
+    assert (found.path, found.holder, found.shortest) == ("main.manager.paths[*]",) * 3
     assert [each.name for each in found.dominators][-1] == "main.manager"
     assert found.dominators[-1].address is None
     assert found.dominator_count == len(found.dominators)

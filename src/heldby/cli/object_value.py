@@ -27,7 +27,7 @@ from heldby.cli.tables import Opener, Output, question
 @click.option(
     "--depth",
     type=click.IntRange(0, 32),
-    default=2,
+    default=1,
     show_default=True,
     help="How many references to follow, one after the other.",
 )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from heldby.graph.csr import NONE, Graph, from_edges
 from heldby.graph.dominator_kernels import add_to_parents
 from heldby.graph.dominators import DominatorTree
+from heldby.graph.predecessors import predecessors
 from heldby.graph.reach import ShortestPaths, shortest_paths
 from heldby.graph.ways_kernels import find_way_edges
 
@@ -51,3 +52,29 @@ def ways_back(graph: Graph, targets: NDArray[np.uint32]) -> ShortestPaths:
     sources = np.repeat(np.arange(graph.node_count, dtype=np.uint32), np.diff(graph.offsets))
     turned, _ = from_edges(graph.node_count, graph.targets, sources)
     return shortest_paths(turned, targets.tolist())
+
+
+def way_from_a_root(
+    graph: Graph, tree: DominatorTree, target: int, first_root: int, *, levels: int
+) -> tuple[ShortestPaths, int] | None:
+    """Return the shortest way to `target` from a vertex of `first_root` or above, and that vertex.
+
+    As in `ways_back` `parent` is the next node on the way. One pass over the edges for each step of the way, and
+    no further than `levels`: None when it is longer, or there is none.
+    """
+    parent = np.full(graph.node_count, NONE, np.uint32)
+    parent[target] = target
+    frontier = np.array([target], np.uint32)
+    visited = [frontier]
+    for _ in range(levels):
+        sources, edges = predecessors(graph, tree, frontier)
+        new = (parent[sources] == np.uint32(NONE)) & (sources != 0)
+        frontier, first = np.unique(sources[new], return_index=True)
+        if not frontier.size:
+            return None
+        parent[frontier] = graph.targets[edges[new][first]]
+        visited.append(frontier)
+        if frontier[-1] >= first_root:
+            root = int(frontier[np.searchsorted(frontier, np.uint32(first_root))])
+            return ShortestPaths(parent, np.concatenate(visited)), root
+    return None

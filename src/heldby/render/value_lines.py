@@ -10,11 +10,13 @@ from rich.text import Text
 
 from heldby.analysis.table import Table, text_column
 from heldby.golang.values import Form, Limits, Value, ValueReader
+from heldby.golang.values.walk import SEEN, TOO_DEEP
 from heldby.render.plain_text import printable, shorten
 from heldby.units import format_bytes, format_count
 
 _STEP: Final = "  "
 _MOST_LINES: Final = 400
+_NOTES: Final = {TOO_DEEP: "…", SEEN: "(seen above)"}
 _LEADING: Final = (Form.POINTER, Form.INTERFACE)
 
 
@@ -126,10 +128,8 @@ def _one_line(value: Value, width: int) -> str:
         return _bytes(value, width)
     if value.form in (Form.BOOL, Form.INT, Form.FLOAT, Form.COMPLEX):
         return _number(value)
-    said = [
-        part for part in (_shape(value), _meaning(value), f"({value.note})" if value.note else "") if part
-    ]
-    return " ".join(said)
+    note = _NOTES.get(value.note, f"({value.note})" if value.note else "")
+    return " ".join(part for part in (_shape(value), _meaning(value), note) if part)
 
 
 def _meaning(value: Value) -> str:

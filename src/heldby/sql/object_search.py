@@ -130,7 +130,8 @@ class _Search:
             raise UsageError(
                 f"the condition cannot be understood: {where}",
                 cause=str(tree.get("error_message", "")).partition("\n")[0] or None,
-                next_step="write it in SQL: Count > 100 AND Name LIKE 'x%'",
+                next_step="write it in SQL: Count > 100 AND Name LIKE 'x%'; a field that is a word of SQL in "
+                'double quotes: "at" > 1',
             )
         # One SELECT with the one that makes the columns inside, and nothing behind the condition.
         nodes = list(nodes_of(tree))

@@ -8,7 +8,7 @@ import numpy as np
 
 from heldby.analysis.answer import Frame
 from heldby.analysis.drilldown.elsewhere import no_object, variable_at
-from heldby.analysis.drilldown.paths import paths
+from heldby.analysis.drilldown.paths import paths, way_text
 from heldby.analysis.drilldown.references import references
 from heldby.analysis.holder_tree import HolderTree
 from heldby.analysis.ownership import NOBODY, ownership_of
@@ -23,12 +23,14 @@ from heldby.golang.types import STRING_DATA
 from heldby.golang.values import Limits, Value
 from heldby.golang.values.places import path_at
 from heldby.graph.csr import NONE
+from heldby.graph.ways import way_from_a_root
 from heldby.heap.heap import Heap
 from heldby.heap.roots import RootKind
 from heldby.heap.values import values_of
 
 _SPECIALS = {FINALIZER: "finalizer", CLEANUP: "cleanup", WEAK_HANDLE: "weak pointer"}
 _LONGEST_CHAIN = 1 << 16
+_LEVELS = 12
 DOMINATORS_SHOWN = 16
 
 
@@ -173,7 +175,7 @@ def _of_object(
         has_pointers=not bool(spans.noscan[span]),
         holder=_holder(tree, ownership.rows[owner].path if 0 <= owner < len(ownership.rows) else None, owner),
         path=tree.text(int(tree.paths.path_of[number])).strip() if live else None,
-        shortest=_shortest(heap, start) if live else None,
+        shortest=_shortest(heap, vertex) if live else None,
         dominators=chain,
         dominator_count=length,
         referrers=references(heap, start, into=True, limit=referrers),
@@ -281,9 +283,14 @@ def _dominator(heap: Heap, number: int) -> Dominator:
     return Dominator(name=f"goroutine {name}" if goroutine else name, address=None, retained_bytes=retained)
 
 
-def _shortest(heap: Heap, start: int) -> str | None:
-    found = paths(heap, f"{start:#x}")
-    return str(found["path"].to_list()[0]) if len(found) else None
+def _shortest(heap: Heap, vertex: int) -> str | None:
+    """Return the shortest way from a root: searched backwards, and forwards only when it is long."""
+    first_root = heap.object_count + 1
+    found = way_from_a_root(heap.graph, heap.tree, vertex, first_root, levels=_LEVELS)
+    if found is not None:
+        return way_text(heap, heap.graph, *found)[0].strip()
+    table = paths(heap, f"{int(heap.objects.addr[vertex]):#x}")
+    return str(table["path"].to_list()[0]) if len(table) else None
 
 
 def _residency(heap: Heap, start: int, size: int) -> tuple[int | None, int | None]:

@@ -124,7 +124,7 @@ def paths_of_all_roots(heap: Heap, text: str, *, strong: bool = False) -> Table:
     keys = heap.roots.name[nodes].astype(np.uint64) << np.uint64(8) | heap.roots.kind[nodes].astype(np.uint64)
     _, first, counts = np.unique(keys, return_index=True, return_counts=True)
     order = np.argsort(first, kind="stable")  # nearest first, as the search found them
-    ways = [_way(heap, graph, back, int(roots[first[row]])) for row in order]
+    ways = [way_text(heap, graph, back, int(roots[first[row]])) for row in order]
     return Table(
         "paths",
         (
@@ -154,7 +154,7 @@ def _root_name(heap: Heap, node: int) -> str:
     return f"goroutine {name}" if heap.roots.kind[node] == RootKind.GOROUTINE else name
 
 
-def _way(heap: Heap, graph: Graph, back: ShortestPaths, root: int) -> tuple[str, int | None, int]:
+def way_text(heap: Heap, graph: Graph, back: ShortestPaths, root: int) -> tuple[str, int | None, int]:
     """Return text, references and end of the way from `root` to the nearest target."""
     vertex, steps = root, 0
     sources, edges = [], []
