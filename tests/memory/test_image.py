@@ -118,8 +118,16 @@ def test_kernels_read_what_the_image_reads(addr: int, shift: int) -> None:
         assert byte == image.u8(addr)
 
 
-def test_kernels_read_nothing_beyond_the_47_bits_of_user_addresses() -> None:
+def test_kernels_read_nothing_beyond_the_48_bits_of_user_addresses() -> None:
     table = build_page_table(Image((CORE,), []))
 
     assert loads(*table, np.uint64((1 << 64) - 1)) == (0, 0, 0)
-    assert loads(*table, np.uint64(1 << 47)) == (0, 0, 0)
+    assert loads(*table, np.uint64(1 << 48)) == (0, 0, 0)
+
+
+def test_kernels_read_the_top_of_the_addresses_of_arm64() -> None:
+    top = (1 << 48) - PAGE
+    page = np.full(PAGE, 7, np.uint8)
+    table = build_page_table(Image((page,), [Segment(top, top + PAGE, 0, 0)]))
+
+    assert loads(*table, np.uint64(top + PAGE - 8)) == (0x0707070707070707, 0x07070707, 7)

@@ -56,7 +56,7 @@ def test_resident_bytes_of_a_range_count_parts_of_pages() -> None:
     assert pages.between(start, start + 4 * 4096) == 2 * 4096
     assert pages.between(start + 4000, start + 2 * 4096 + 10) == 96 + 10
     assert pages.between(start + 4096, start + 2 * 4096) == 0
-    assert pages.between(0, 1 << 47) == 2 * 4096
+    assert pages.between(0, 1 << 48) == 2 * 4096
     assert pages.between(5, 5) == 0
 
 

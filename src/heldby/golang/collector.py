@@ -15,6 +15,7 @@ import numpy as np
 from heldby.errors import NotCaptured
 from heldby.golang.memory_statistics import MemoryStatistics
 from heldby.golang.runtime import Runtime
+from heldby.memory.image import ADDRESS_END
 
 _STATE: Final = "runtime.gcControllerState"
 _NO_LIMIT: Final = (1 << 63) - 1
@@ -122,7 +123,7 @@ def _read(runtime: Runtime, at: int) -> Collector | None:
     limit, marked, live = word("memoryLimit"), word("heapMarked"), word("heapLive")
     ready, in_use = word("mappedReady"), word("heapInUse")
     # What is in use is mapped; the pacer never lets live be more than that by much (it counts whole spans).
-    sound = -1 <= percent < _MOST_PERCENT and 0 < limit <= _NO_LIMIT and in_use <= ready < 1 << 47
+    sound = -1 <= percent < _MOST_PERCENT and 0 < limit <= _NO_LIMIT and in_use <= ready < ADDRESS_END
     if not sound or marked > ready or live > ready + _SLACK:
         return None
     return Collector(

@@ -23,6 +23,7 @@ from heldby.golang.profile_frames import ProfileFrame, expanded_stacks, frames_o
 from heldby.golang.runtime import Runtime
 from heldby.golang.specials import PROFILE, SpecialTable
 from heldby.golang.structs import StructRows, words_at
+from heldby.memory.image import ADDRESS_END
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
@@ -167,7 +168,7 @@ def _head(runtime: Runtime) -> int | None:
         pointers = module.pointer_masks["bss"]
         data, _ = runtime.image.read_available(low, 8 * pointers.size)
         values = np.frombuffer(data, np.uint64)[pointers]
-        values = np.unique(values[(values >= 1 << 16) & (values < 1 << 47) & (values % 8 == 0)])
+        values = np.unique(values[(values >= 1 << 16) & (values < ADDRESS_END) & (values % 8 == 0)])
         headers = _headers(runtime, values)
         found = headers.address[_stacks(runtime, headers)[2]]
         if found.size:
@@ -201,7 +202,7 @@ def _headers(runtime: Runtime, addresses: U64) -> _Headers:
     rows = StructRows(runtime.pages, runtime.layout, "runtime.bucket", addresses)
     frames, size = rows.column("nstk"), rows.column("size")
     sound = rows.present & (rows.column("typ") == _MEMORY)
-    sound &= (frames > 0) & (frames <= _MAX_FRAMES) & (size > 0) & (size < 1 << 47)
+    sound &= (frames > 0) & (frames <= _MAX_FRAMES) & (size > 0) & (size < ADDRESS_END)
     return _Headers(
         addresses[sound],
         size[sound].astype(np.int64),

@@ -9,18 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.jit import ONE, inline_kernel, kernel, popcount, u64
+from heldby.memory.image import ADDRESS_END
 from heldby.memory.paging_kernels import load64
 
 ARENA_SHIFT = 26
 SPAN_PAGES_PER_ARENA = 1 << (ARENA_SHIFT - 13)
-DIRECTORY_SIZE = 1 << (47 - ARENA_SHIFT)
+DIRECTORY_SIZE = ADDRESS_END >> ARENA_SHIFT
 
 
 class SlotIndex(NamedTuple):
     """From an address to the number of the object that holds it, for kernels.
 
     Attributes:
-        directory: ``int32[2**21]``, block of `pages` for an arena of 64 MiB; 0 is the block of no arena.
+        directory: ``int32[2**22]``, block of `pages` for an arena of 64 MiB; 0 is the block of no arena.
         pages: ``int32[blocks, 8192]``, span of an 8 KiB page, or -1.
         spans: ``uint64[S, 4]``: base, extent, division magic, first bit word.
         bits: ``uint64[W]``, allocation bits, each span from a word of its own.
@@ -40,7 +41,7 @@ def object_at(directory, pages, spans, bits, rank, addr):
 
     The division is mspan.objIndex's multiplication (runtime/mheap.go): exact for offsets within a span.
     """
-    if addr >> u64(47):
+    if addr >= u64(ADDRESS_END):
         return u64(0)
     block = u64(directory[addr >> u64(ARENA_SHIFT)])
     span = pages[block, (addr >> u64(13)) & u64(SPAN_PAGES_PER_ARENA - 1)]

@@ -19,6 +19,7 @@ from heldby.golang.differences import CLEANUP_HAS_CALL, CLEANUP_QUEUE
 from heldby.golang.module import lie_in
 from heldby.golang.objects import ObjectTable
 from heldby.golang.runtime import Runtime
+from heldby.memory.image import ADDRESS_END
 
 U64 = NDArray[np.uint64]
 _MAX_BLOCKS: Final = 1 << 20
@@ -136,7 +137,7 @@ def _possible_heads(runtime: Runtime, objects: ObjectTable) -> Iterator[int]:
         low, high = module.range("noptrdata", "end")
         data, _ = runtime.image.read_available(low, (high - low) & ~7)
         values = np.frombuffer(data, np.uint64)
-        plausible = (values >= 1 << 16) & (values < 1 << 47) & (values % 8 == 0)
+        plausible = (values >= 1 << 16) & (values < ADDRESS_END) & (values % 8 == 0)
         plausible &= (values < low) | (values >= high)
         at = np.flatnonzero(plausible)
         at = at[objects.find(values[at]) == 0]

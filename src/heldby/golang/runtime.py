@@ -17,7 +17,7 @@ import numpy as np
 from heldby.errors import CheckFailed, NotCaptured, NotGoProcess, Unsupported
 from heldby.golang.layout import KNOWN_RELEASES, Layout, is_newer, table_layout
 from heldby.golang.module import AddressRange, Module, ModuleHead, find_module_heads, read_modules
-from heldby.memory.image import Image
+from heldby.memory.image import ADDRESS_END, Image
 from heldby.memory.paging_kernels import PageTable, build_page_table
 
 _VERSION: Final = re.compile(rb"(?:go1\.\d+|devel go1\.\d+)[ -~]{0,100}")
@@ -147,7 +147,7 @@ def find_version(image: Image, head: ModuleHead) -> str | None:
     words = np.frombuffer(data, np.uint64)
     lengths = words[1:]
     plausible = (lengths >= 5) & (lengths < 128) & (words[:-1] >= 4096)
-    for index in np.flatnonzero(plausible & (words[:-1] < np.uint64(1 << 47))):
+    for index in np.flatnonzero(plausible & (words[:-1] < np.uint64(ADDRESS_END))):
         try:
             text = image.read(int(words[index]), int(words[index + 1]))
         except NotCaptured:

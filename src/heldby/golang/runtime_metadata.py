@@ -18,6 +18,7 @@ from heldby.errors import NotCaptured
 from heldby.golang.runtime import Runtime
 from heldby.golang.spans import SpanTable
 from heldby.golang.structs import StructRows
+from heldby.memory.image import ADDRESS_END
 
 U64 = NDArray[np.uint64]
 MSPANS: Final = "mspans"
@@ -83,7 +84,7 @@ _Ranges = Iterator[tuple[U64, U64]]
 
 
 def _one(start: int, size: int) -> tuple[U64, U64]:
-    if not (0 < start < 1 << 47 and 0 < size <= _MOST_STRUCTURE):
+    if not (0 < start < ADDRESS_END and 0 < size <= _MOST_STRUCTURE):
         return np.zeros(0, np.uint64), np.zeros(0, np.uint64)
     return np.array([start], np.uint64), np.array([start + size], np.uint64)
 
@@ -148,7 +149,7 @@ def _pointers(runtime: Runtime, low: int, high: int) -> U64:
     """Return the distinct page-aligned addresses that the variables in ``[low, high)`` hold."""
     data, _ = runtime.image.read_available(low, (high - low) & ~7)
     values = np.unique(np.frombuffer(data, np.uint64))
-    pointers: U64 = values[(values >= 1 << 16) & (values < 1 << 47) & (values % _PAGE == 0)]
+    pointers: U64 = values[(values >= 1 << 16) & (values < ADDRESS_END) & (values % _PAGE == 0)]
     return pointers
 
 

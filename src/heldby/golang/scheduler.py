@@ -14,6 +14,7 @@ from heldby.errors import NotCaptured
 from heldby.golang.goroutine_list import slices_in_bss
 from heldby.golang.runtime import Runtime
 from heldby.golang.structs import StructRows
+from heldby.memory.image import ADDRESS_END
 
 U64 = NDArray[np.uint64]
 _MAX_PROCESSORS: Final = 1 << 16
@@ -48,7 +49,7 @@ def _processors_at(runtime: Runtime, pointer: int, count: int) -> U64 | None:
         addrs = runtime.image.words(pointer, count)
     except NotCaptured:
         return None
-    if not (addrs.all() and (addrs % 8 == 0).all() and (addrs < 1 << 47).all()):
+    if not (addrs.all() and (addrs % 8 == 0).all() and (addrs < ADDRESS_END).all()):
         return None
     rows = StructRows(runtime.pages, runtime.layout, "runtime.p", addrs)
     if not rows.present.all() or (rows.column("id") != np.arange(count)).any():
@@ -75,7 +76,7 @@ def find_threads(runtime: Runtime) -> U64:
         low, high = module.range("noptrdata", "end")
         data, _ = runtime.image.read_available(low, (high - low) & ~7)
         values = np.unique(np.frombuffer(data, np.uint64))
-        values = values[(values >= 1 << 16) & (values < 1 << 47) & (values % 8 == 0)]
+        values = values[(values >= 1 << 16) & (values < ADDRESS_END) & (values % 8 == 0)]
         for head in values[_are_threads(runtime, values)].tolist():
             found = _linked_threads(runtime, head)
             if found.size > best.size:
@@ -101,7 +102,7 @@ def _are_threads(runtime: Runtime, addrs: U64) -> NDArray[np.bool_]:
     """Tell which of the addresses are Ms: ``m.g0.m == m``."""
     layout = runtime.layout
     own = _words(runtime, addrs + np.uint64(layout.offset("runtime.m", "g0")))
-    own[(own >= 1 << 47) | (own % 8 != 0)] = 0
+    own[(own >= ADDRESS_END) | (own % 8 != 0)] = 0
     back = _words(runtime, own + np.uint64(layout.offset("runtime.g", "m")))
     sound: NDArray[np.bool_] = (own != 0) & (back == addrs)
     return sound

@@ -18,6 +18,7 @@ from heldby.golang.arena_bitmaps import ArenaBitmaps
 from heldby.golang.differences import ARENA_BITMAP, INLINE_MARKS, MALLOC_HEADERS
 from heldby.golang.runtime import Runtime
 from heldby.golang.structs import StructRows
+from heldby.memory.image import ADDRESS_END
 
 PAGE_BYTES: Final = 8192
 _MAX_SPANS: Final = 1 << 30
@@ -153,7 +154,9 @@ def _columns(
         inline[:] = False
     expected = np.where(inline, with_marks, np.where(small, without_marks, np.uint64(1)))
     extent = np.where(small, nelems * elemsize, np.minimum(limit - base, span_bytes))
-    bad = (base % PAGE_BYTES != 0) | (elemsize == 0) | (pages == 0) | (pages > 1 << 35) | (base >> 47 != 0)
+    bad = (
+        (base % PAGE_BYTES != 0) | (elemsize == 0) | (pages == 0) | (pages > 1 << 35) | (base >= ADDRESS_END)
+    )
     bad |= (
         (nelems != expected)
         | (extent > span_bytes)

@@ -25,6 +25,7 @@ from heldby.golang.goroutines import Goroutines
 from heldby.golang.layout import Layout
 from heldby.golang.runtime import Runtime
 from heldby.memory.core_file import Thread
+from heldby.memory.image import ADDRESS_END
 
 Words = NDArray[np.uint64]
 
@@ -184,7 +185,7 @@ def _has_stack(layout: Layout, goroutines: Goroutines) -> NDArray[np.bool_]:
     lo, hi = goroutines.stack_lo, goroutines.stack_hi
     size = hi - lo
     possible: NDArray[np.bool_] = (
-        _alive(layout, goroutines) & (lo < hi) & (hi < np.uint64(1 << 47)) & (size & (size - 1) == 0)
+        _alive(layout, goroutines) & (lo < hi) & (hi < np.uint64(ADDRESS_END)) & (size & (size - 1) == 0)
     )
     for _ in range(_MAX_OVERLAPS):
         rows = np.flatnonzero(possible)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from heldby.golang.layout import Layout
 from heldby.golang.module import Module
-from heldby.memory.image import Image
+from heldby.memory.image import ADDRESS_END, Image
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
@@ -210,7 +210,7 @@ def struct_field_words(image: Image, extra: U64) -> U64 | None:
     pointer, count, capacity = int(extra[1]), int(extra[2]), int(extra[3])
     if count == 0:
         return np.zeros((0, 3), np.uint64)
-    if count > capacity or count > MAX_FIELDS or pointer % 8 or pointer >= 1 << 47:
+    if count > capacity or count > MAX_FIELDS or pointer % 8 or pointer >= ADDRESS_END:
         return None
     raw, missing = image.read_available(pointer, 24 * count)
     return None if missing else np.frombuffer(raw, np.uint64).reshape(count, 3)

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from heldby.errors import FormatError, LimitExceeded, NotACore, Truncated, Unsupported
-from heldby.memory.image import PAGE_SIZE, ZEROS, Bytes, Image, Segment
+from heldby.memory.image import ADDRESS_END, PAGE_SIZE, ZEROS, Bytes, Image, Segment
 
 NT_PRSTATUS: Final = 1
 NT_AUXV: Final = 6
@@ -313,7 +313,7 @@ def _zero_segments(note: dict[str, Any], missing: list[tuple[int, int]]) -> Iter
         if (
             isinstance(item, list)
             and len(item) == 2
-            and all(isinstance(x, int) and 0 <= x < 1 << 48 for x in item)
+            and all(isinstance(x, int) and 0 <= x < ADDRESS_END for x in item)
         ):
             start, end = item
             if start % PAGE_SIZE == 0 and end % PAGE_SIZE == 0:

@@ -24,6 +24,10 @@ Bytes = NDArray[np.uint8]
 Words = NDArray[np.uint64]
 
 PAGE_SIZE: Final = 4096
+# User addresses have 47 bits on amd64 and 48 on arm64, where the kernel puts what it places itself just below the
+# top (Documentation/arch/arm64/memory.rst): Go's own structures, as soon as they are mapped without a hint.
+ADDRESS_BITS: Final = 48
+ADDRESS_END: Final = 1 << ADDRESS_BITS
 _MOST_AT_ONCE: Final = 1 << 32
 _LARGE: Final = 1 << 26
 ZEROS: Final = -1

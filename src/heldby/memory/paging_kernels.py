@@ -2,7 +2,7 @@
 
 ``directory[addr >> 26]`` numbers a block of ``tables``, ``tables[block, (addr >> 12) & 0x3fff]`` is the index in
 ``words`` of the page's first 64-bit word, or `PAGE_ZERO` or `PAGE_MISSING`. Block 0 is missing as a whole: most of
-the directory is zeros, which cost no memory until they are written. 2**21 directory entries cover the 47 bits of
+the directory is zeros, which cost no memory until they are written. 2**22 directory entries cover the 48 bits of
 user addresses; a block covers 64 MiB, Go's own arena size on 64-bit Linux.
 """
 
@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 
 from heldby.errors import FormatError, LimitExceeded
 from heldby.jit import inline_kernel, u64
-from heldby.memory.image import PAGE_SIZE, ZEROS, Image, Segment
+from heldby.memory.image import ADDRESS_END, PAGE_SIZE, ZEROS, Image, Segment
 
 PAGE_MISSING = -1
 PAGE_ZERO = -2
 _BLOCK_SHIFT = 26
 _PAGES_PER_BLOCK = 1 << (_BLOCK_SHIFT - 12)
 _BLOCK_SIZE = 1 << _BLOCK_SHIFT
-_TOP = 1 << 47
-_DIRECTORY_SIZE = _TOP // _BLOCK_SIZE
+_DIRECTORY_SIZE = ADDRESS_END // _BLOCK_SIZE
 # A gibibyte of tables: half a tebibyte of touched memory, far more than a Go heap that fits a machine.
 _MOST_BLOCKS = 8192
 
@@ -33,7 +32,7 @@ class PageTable(NamedTuple):
     """What kernels need to read process memory: `words` is the core itself as 64-bit words.
 
     Attributes:
-        directory: ``int32[2**21]``.
+        directory: ``int32[2**22]``.
         tables: ``int64[blocks, 16384]``.
         words: ``uint64[...]``.
     """
@@ -59,9 +58,9 @@ def build_page_table(image: Image) -> PageTable:
     words = core[: core.size // 8 * 8].view(np.uint64)
     words.flags.writeable = False  # so that copies and maps are one type to Numba
     useful = [
-        Segment(s.start, min(s.end, _TOP), s.buffer, s.offset)
+        Segment(s.start, min(s.end, ADDRESS_END), s.buffer, s.offset)
         for s in image.segments
-        if s.buffer in (0, ZEROS) and s.start < _TOP
+        if s.buffer in (0, ZEROS) and s.start < ADDRESS_END
     ]
     own = sorted(_own_blocks(useful))
     if len(own) > _MOST_BLOCKS:
@@ -132,7 +131,7 @@ def _aligned(image: Image) -> Image:
 @inline_kernel
 def page_of(directory, tables, addr):
     """Return the word index of the page that holds `addr` (uint64), or PAGE_ZERO or PAGE_MISSING."""
-    if addr >> u64(47):
+    if addr >= u64(ADDRESS_END):
         return np.int64(PAGE_MISSING)
     block = u64(directory[addr >> u64(_BLOCK_SHIFT)])
     return tables[block, (addr >> u64(12)) & u64(_PAGES_PER_BLOCK - 1)]

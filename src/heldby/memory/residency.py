@@ -15,10 +15,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.memory.image import PAGE_SIZE
+from heldby.memory.image import ADDRESS_END, PAGE_SIZE
 from heldby.memory.residency_kernels import count_resident
 
-_TOP: Final = 1 << 47
 _BLOCK_PAGES: Final = 1 << 14
 _STRETCH_PAGES: Final = 1 << 18
 _MOST_STRETCHES: Final = 1 << 16
@@ -44,7 +43,7 @@ class Residency:
     """A set of pages by address, for kernels and for whoever counts its bytes.
 
     Attributes:
-        directory: ``int32[2**21]``, number of the block for each 64 MiB of addresses, -1 for none.
+        directory: ``int32[2**22]``, number of the block for each 64 MiB of addresses, -1 for none.
         bits: ``uint64[blocks, 256]``, a bit for each page of 4 KiB.
     """
 
@@ -55,7 +54,7 @@ class Residency:
     @classmethod
     def of(cls, stretches: list[tuple[int, NDArray[np.bool_]]]) -> Residency:
         """Return the set of pages from ``(start, bool[pages])``; starts are whole pages. O(pages)."""
-        directory = np.full(_TOP >> 26, -1, np.int32)
+        directory = np.full(ADDRESS_END >> 26, -1, np.int32)
         blocks: list[NDArray[np.uint8]] = []
         for start, flags in stretches:
             page, used = start // PAGE_SIZE, 0
@@ -114,7 +113,7 @@ def unpack_states(items: object) -> list[PageStates]:
             continue
         start, pages, resident, swapped = item
         sound = isinstance(start, int) and isinstance(pages, int)
-        if not sound or not 0 <= start < _TOP or start % PAGE_SIZE or not 0 < pages <= _STRETCH_PAGES:
+        if not sound or not 0 <= start < ADDRESS_END or start % PAGE_SIZE or not 0 < pages <= _STRETCH_PAGES:
             continue
         present = _unpacked(resident, pages)
         if present is not None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from heldby.jit import ONE, inline_kernel, kernel, popcount, u64
+from heldby.memory.image import ADDRESS_END
 
 
 @inline_kernel
@@ -13,7 +14,7 @@ def resident_bytes(directory, bits, low, high):
     `directory` numbers the blocks of 64 MiB, -1 for one without a resident page; `bits` has 256 words for
     each block.
     """
-    high = min(high, u64(1) << u64(47))
+    high = min(high, u64(ADDRESS_END))
     total = u64(0)
     while low < high:
         block = directory[low >> u64(26)]

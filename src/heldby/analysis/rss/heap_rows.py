@@ -16,6 +16,7 @@ from heldby.golang.free_pages import FreePages
 from heldby.golang.objects import ObjectTable
 from heldby.golang.spans import PAGE_BYTES, SpanTable
 from heldby.heap.heap import Heap
+from heldby.memory.image import ADDRESS_END
 from heldby.memory.residency import Residency
 from heldby.units import format_bytes, format_count, format_size_class
 
@@ -174,7 +175,7 @@ def _by_span(objects: ObjectTable, states: NDArray[np.uint8], pages: Residency) 
 
 def _everything(spans: SpanTable) -> Residency:
     """Return the pages of all spans, as if all were resident."""
-    directory = np.full(1 << 21, -1, np.int32)
+    directory = np.full(ADDRESS_END >> 26, -1, np.int32)
     blocks = np.unique(
         np.concatenate((spans.base, spans.base + spans.pages * np.uint64(PAGE_BYTES) - np.uint64(1)))
         >> np.uint64(26)
