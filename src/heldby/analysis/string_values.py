@@ -49,7 +49,8 @@ def string_values(heap: Heap, edges: I64, sources: U32, targets: U32, *, with_by
     kinds[rooted], elements[rooted] = _root_words(heap, edges[rooted])
     chosen = kinds == STRING
     if with_bytes:
-        elements[in_object] = naming.word_targets(own, sources[in_object])
+        slices = np.flatnonzero(in_object & (kinds == SLICE))
+        elements[slices] = naming.word_targets(edges[slices], sources[slices])
         bytes_type = np.array(naming.types.layouts.types.named("uint8"), np.uint32)
         chosen |= (kinds == SLICE) & np.isin(elements, bytes_type)
     # Those of objects first: a table of strings is in the order of memory.

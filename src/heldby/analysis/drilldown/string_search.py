@@ -42,8 +42,12 @@ def find_text(heap: Heap, tree: HolderTree, pattern: str, *, limit: int | None =
     graph = heap.graph
     sources = np.repeat(np.arange(graph.node_count, dtype=np.uint32), np.diff(graph.offsets))
     targets = heap.deferred.restored(graph).targets
-    live = heap.tree.number[sources] != np.uint32(NONE)
-    edges = np.flatnonzero(live & (sources != 0) & (targets <= np.uint32(heap.object_count)))
+    # Texts lie in objects without pointers.
+    plain = np.zeros(graph.node_count, np.bool_)
+    plain[: heap.object_count + 1] = heap.objects.noscan()
+    plain[0] = False
+    edges = np.flatnonzero(plain[targets])
+    edges = edges[(heap.tree.number[sources[edges]] != np.uint32(NONE)) & (sources[edges] != 0)]
     found = string_values(heap, edges, sources[edges], targets[edges], with_bytes=True)
     expression, note = _expression(pattern)
     hits, missing = _search(heap, found, pattern, expression)
