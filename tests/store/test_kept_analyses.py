@@ -22,6 +22,7 @@ from heldby.analysis import answer_of, holder_profile_of
 from heldby.analysis.holder_tree import HolderTree, build_holder_tree
 from heldby.api import open_kept
 from heldby.cli.main import main
+from heldby.golang.type_layout import STRING
 from heldby.heap import Heap
 from heldby.progress import QUIET, Phase
 from heldby.render.json_output import to_json
@@ -158,6 +159,20 @@ def test_every_field_of_a_heap_is_kept_or_read_again(capture: Path) -> None:
 
     for field in dataclasses.fields(Heap):
         getattr(heap, field.name)
+
+
+def test_the_first_question_to_a_kept_heap_may_be_what_its_words_are(capture: Path) -> None:
+    fresh, _ = opened(capture)
+    kept, _ = opened(capture)
+    sources = np.repeat(np.arange(fresh.graph.node_count, dtype=np.uint32), np.diff(fresh.graph.offsets))
+    edges = np.flatnonzero(sources <= fresh.object_count)
+
+    kinds = kept.naming.word_kinds(edges, sources[edges])
+    targets = kept.naming.word_targets(edges, sources[edges])
+
+    assert (kinds == STRING).sum() > 100
+    assert np.array_equal(kinds, fresh.naming.word_kinds(edges, sources[edges]))
+    assert np.array_equal(targets, fresh.naming.word_targets(edges, sources[edges]))
 
 
 def test_a_second_question_analyses_nothing(capture: Path) -> None:

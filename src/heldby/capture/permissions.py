@@ -127,7 +127,8 @@ def _kernel(pid: int, allowed: bool) -> Check:
         "permission",
         "fail",
         f"the kernel does not let this user trace process {pid}",
-        "change what the next lines name",
+        "change what the next lines name; if all are ok, a security module (AppArmor, SELinux) or a user "
+        "namespace forbids it: try as root outside of the container",
     )
 
 

@@ -86,14 +86,15 @@ class Naming:
 
         The sources must be objects. O(edges).
         """
-        return self._word_facts(self.types.layouts.kind.astype(np.uint32), edges, sources)
+        # Of the tables, and not of the layouts: those of a kept analysis are empty until the tables are made.
+        return self._word_facts(self._tables[0].slot_kind.astype(np.uint32), edges, sources)
 
     def word_targets(self, edges: NDArray[np.int64], sources: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """Return to which type each of these edges leads by its word's own type: of a slice the elements'.
 
         As for `word_kinds`.
         """
-        return self._word_facts(self.types.layouts.target, edges, sources)
+        return self._word_facts(self._tables[0].slot_target, edges, sources)
 
     def _word_facts(
         self, facts: NDArray[np.uint32], edges: NDArray[np.int64], sources: NDArray[np.uint32]

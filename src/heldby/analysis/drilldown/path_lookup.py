@@ -54,7 +54,7 @@ def find_place(tree: HolderTree, text: str) -> Place:
             elif len(near) < _MOST_COMPARED:
                 near.append(found.strip())
     if not paths and not references_to(tree, sources)[1].size:
-        close = difflib.get_close_matches(wanted, near, _SUGGESTIONS, 0.6)
+        close = difflib.get_close_matches(wanted, dict.fromkeys(near), _SUGGESTIONS, 0.6)
         raise UsageError(
             f"nothing is called {text}",
             cause=f"close to it: {', '.join(close)}" if close else None,

@@ -133,7 +133,7 @@ def free_page_rows(free: FreePages, evidence: Evidence) -> list[RssRow]:
         RssRow(
             name=RETURNED_ROW,
             bytes=evidence.resident(free.returned.starts, free.returned.ends),
-            note=f"given back to the kernel and still resident ({why})",
+            note="given back to the kernel" + (f" and still resident ({why})" if evidence.memory else ""),
             virtual_bytes=free.returned.size,
             group="heap",
             source=source,
