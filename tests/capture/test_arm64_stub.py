@@ -9,15 +9,18 @@ import shutil
 import signal
 import struct
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from heldby.capture import arm64
+from heldby.capture import Check, arm64, capture_process, examine
 from heldby.capture.arm64 import Arm64, Arm64Registers
 from heldby.capture.injection import CODE_SIZE
-from heldby.capture.processor import why_not_pages
+from heldby.capture.processor import this_processor
 from heldby.capture.seccomp import refused_calls
+from heldby.errors import Unsupported
 from heldby.memory.core_file import CAPTURE_NOTE_TYPE, open_core
 from heldby.memory.core_writer import CoreWriter, prstatus_note
 from tests.support.arm64 import QEMU, WITHOUT_QEMU
@@ -244,8 +247,30 @@ def test_a_capture_of_arm64_is_a_core_of_arm64(tmp_path: Path) -> None:
     assert core.threads[0].registers == registers.as_dict()
 
 
-def test_a_kernel_with_other_pages_is_refused() -> None:
-    assert why_not_pages(4096) is None
-    assert why_not_pages(65536) == (
-        "this kernel has pages of 64 KiB; processes are captured where pages are of 4 KiB"
+@pytest.fixture
+def _asked_anew() -> Iterator[None]:
+    this_processor.cache_clear()
+    yield
+    this_processor.cache_clear()
+
+
+@pytest.mark.usefixtures("_asked_anew")
+def test_a_kernel_with_other_pages_is_refused_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sysconf", lambda _name: 65536)
+
+    said = "this kernel has pages of 64 KiB; processes are captured where pages are of 4 KiB"
+    with pytest.raises(Unsupported, match=said):
+        capture_process(os.getpid(), None)
+    assert examine(os.getpid()).checks[0] == Check(
+        "machine", "fail", said, "a core from gcore can be read anywhere"
     )
+
+
+@pytest.mark.usefixtures("_asked_anew")
+def test_another_processor_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="riscv64"))
+
+    with pytest.raises(Unsupported, match="processes are not captured on riscv64"):
+        capture_process(os.getpid(), None)

@@ -71,13 +71,10 @@ def this_processor() -> Processor[Any]:
             cause="the registers and system calls of amd64 and arm64 are known",
             next_step="read a core instead: gcore PID, then heldby CORE",
         )
-    if reason := why_not_pages(os.sysconf("SC_PAGE_SIZE")):
-        raise Unsupported(reason, next_step="read a core instead: gcore PID, then heldby CORE")
+    page_size = os.sysconf("SC_PAGE_SIZE")
+    if page_size != PAGE_SIZE:
+        raise Unsupported(
+            f"this kernel has pages of {page_size // 1024} KiB; processes are captured where pages are of 4 KiB",
+            next_step="read a core instead: gcore PID, then heldby CORE",
+        )
     return found[machine]
-
-
-def why_not_pages(size: int) -> str | None:
-    """Return why a kernel with pages of `size` bytes is not served, None if it is."""
-    if size == PAGE_SIZE:
-        return None
-    return f"this kernel has pages of {size // 1024} KiB; processes are captured where pages are of 4 KiB"
