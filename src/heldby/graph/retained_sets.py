@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.errors import InternalError
-from heldby.graph.csr import Graph
+from heldby.graph.csr import NONE, Graph
 from heldby.graph.dominators import DominatorTree
 from heldby.graph.set_kernels import (
     add_lost,
@@ -189,14 +189,17 @@ def retained_sets(
     direct = np.zeros(tree.reached_count, np.uint8)
     mark_direct(graph.offsets, graph.targets, tree.number, tree.order, tree.idom, direct)
     direct[0] = 1
-    cursor = np.zeros(tree.reached_count, np.int64)
-    none = np.zeros(0, np.uint32)
-    arrays = (graph.offsets, graph.targets, tree.number, tree.order, direct)
-    total = int(collect_referrers(*arrays, cursor, none, False))
     heads = np.flatnonzero(direct == 0).astype(np.uint32)
+    del direct
+    head = np.full(tree.reached_count, NONE, np.uint32)
+    head[heads] = np.arange(heads.size, dtype=np.uint32)
+    cursor = np.zeros(heads.size, np.int64)
+    none = np.zeros(0, np.uint32)
+    arrays = (graph.offsets, graph.targets, tree.number, tree.order, head)
+    total = int(collect_referrers(*arrays, cursor, none, False))
     starts = np.zeros(heads.size + 1, np.int64)
-    np.cumsum(cursor[heads], out=starts[1:])
-    cursor[heads] = starts[:-1]
+    np.cumsum(cursor, out=starts[1:])
+    cursor[:] = starts[:-1]
     referrers = np.empty(total, np.uint32)
     collect_referrers(*arrays, cursor, referrers, True)
     return RetainedSets(graph, tree, retained, counts, heads, starts, referrers)

@@ -29,10 +29,11 @@ def mark_direct(offsets, targets, number, order, idom, direct):
 
 
 @kernel
-def collect_referrers(offsets, targets, number, order, direct, cursor, referrers, fill):
-    """Count in `cursor` the referrers of each number that is not direct, or with `fill` put them in place.
+def collect_referrers(offsets, targets, number, order, head, cursor, referrers, fill):
+    """Count in `cursor` the referrers of each head, or with `fill` put them in place.
 
-    ``cursor[j]`` is then the place of the next one. A number's edges to itself are left out.
+    ``head[j]`` is the row of number j among the heads, NONE for the others; ``cursor[row]`` is the place of the
+    next referrer. A number's edges to itself are left out.
     """
     total = ZERO
     for i in range(u64(order.size)):
@@ -41,10 +42,11 @@ def collect_referrers(offsets, targets, number, order, direct, cursor, referrers
             prefetch(offsets, u64(order[i + u64(16)]))
         for e in range(u64(offsets[v]), u64(offsets[v + ONE])):
             j = u64(number[u64(targets[e])])
-            if direct[j] == 0 and j != i:
+            if head[j] != _NONE and j != i:
+                row = u64(head[j])
                 if fill:
-                    referrers[u64(cursor[j])] = np.uint32(i)
-                cursor[j] += 1
+                    referrers[u64(cursor[row])] = np.uint32(i)
+                cursor[row] += 1
                 total += ONE
     return total
 
@@ -123,6 +125,32 @@ def add_lost(idom, lost, retained, counts, amounts, numbers):
             amounts[bit] += retained[i]
             numbers[bit] += np.int64(counts[i])
             new &= new - ONE
+
+
+@kernel
+def row_numbers(numbers, limit, others, seen, rows, fill):
+    """Mark in ``seen[number]`` (uint8) which numbers occur, or with `fill` set ``rows[i]`` to ``seen[number]``.
+
+    `seen` (int32 with `fill`) has `limit` places for the numbers below `limit`, then one for each of `others`, which
+    are ascending. Numbers from `limit` on that are not among them, and places that `seen` has not, are left alone.
+    """
+    for i in range(u64(numbers.size)):
+        place = u64(numbers[i])
+        if place >= u64(limit):
+            low, high = ZERO, u64(others.size)
+            while low < high:
+                middle = (low + high) >> ONE
+                if others[middle] < numbers[i]:
+                    low = middle + ONE
+                else:
+                    high = middle
+            if low == u64(others.size) or others[low] != numbers[i]:
+                continue
+            place = u64(limit) + low
+        if fill:
+            rows[i] = seen[place]
+        else:
+            seen[place] = 1
 
 
 @kernel

@@ -16,7 +16,9 @@ from heldby.golang.references import References
 from heldby.golang.type_word_kernels import HeapView, TypeColumns
 from heldby.heap.roots import RootTable
 
-_UNKNOWN: Final = np.uint32(1 << 31)
+UNKNOWN: Final = np.uint32(1 << 31)
+"""From here on a number in `Naming.type_of` says the size of the slot of an object of unknown type."""
+
 # Structures through which the runtime reaches what users hold too (runtime/runtime2.go, runtime/time.go).
 _INTERNAL: Final = (
     "runtime.g",
@@ -47,7 +49,7 @@ class Naming:
         self.type_of: NDArray[np.uint32] = types.packed.copy()
         unknown = np.flatnonzero(types.packed == 0)
         slots = objects.spans.elemsize[objects.span[unknown]]
-        self.type_of[unknown] = _UNKNOWN | np.minimum(slots, np.uint64(_UNKNOWN - 1)).astype(np.uint32)
+        self.type_of[unknown] = UNKNOWN | np.minimum(slots, np.uint64(UNKNOWN - 1)).astype(np.uint32)
 
     def view(self, roots: RootSlots) -> HeapView:
         """Return objects and references as the typing kernels read them, with these pointers outside the heap."""
@@ -55,13 +57,13 @@ class Naming:
 
     def type_name(self, number: int) -> str:
         """Return the name of a type as `type_of` numbers it."""
-        if number & int(_UNKNOWN):
-            return describe(self.types.layouts.types, 0, size=number & ~int(_UNKNOWN))
+        if number & int(UNKNOWN):
+            return describe(self.types.layouts.types, 0, size=number & ~int(UNKNOWN))
         return describe(self.types.layouts.types, number)
 
     def element_type_name(self, number: int) -> str:
         """Return what an element of such an object is called: ``string`` for a backing array of strings."""
-        if number & int(_UNKNOWN) or not number & 1:
+        if number & int(UNKNOWN) or not number & 1:
             return self.type_name(number)
         return self.types.layouts.types.display_name(number >> 1)
 

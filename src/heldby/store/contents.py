@@ -39,12 +39,14 @@ class Kept:
         of: where a heap has it.
         below: what every value must be less than, given the rows of each table; None for any value. Kernels
             index with these numbers unchecked.
+        none: whether `heldby.graph.csr.NONE` may stand there as well.
     """
 
     name: str
     dtype: type[np.generic]
     of: Callable[[Heap], NDArray[Any]]
     below: Callable[[Sizes], int] | None = None
+    none: bool = False
 
 
 def _rows_of(table: str) -> Callable[[Sizes], int]:
@@ -78,10 +80,17 @@ def _program_types(heap: Heap) -> NDArray[np.uint32]:
     return np.repeat(numbers, np.array([program.word.size for program in programs.values()], np.int64))
 
 
+def _degrees(heap: Heap) -> NDArray[np.uint32]:
+    out = np.empty(heap.graph.node_count, np.uint32)
+    np.subtract(heap.graph.offsets[1:], heap.graph.offsets[:-1], out=out, casting="unsafe")
+    return out
+
+
 TABLES: Final[Mapping[str, tuple[Kept, ...]]] = {
     # Node 0, the objects, the roots.
     "vertices": (
-        Kept("degree", np.uint32, lambda heap: np.diff(heap.graph.offsets).astype(np.uint32)),
+        Kept("degree", np.uint32, _degrees),
+        Kept("number", np.uint32, lambda heap: heap.tree.number, _rows_of("reached"), none=True),
         Kept("firmly_reached", np.uint8, lambda heap: heap.deferred.firmly_reached),
     ),
     "edges": (
@@ -105,6 +114,12 @@ TABLES: Final[Mapping[str, tuple[Kept, ...]]] = {
         Kept("retained_bytes", np.int64, lambda heap: heap.retained_bytes),
         Kept("retained_count", np.uint32, lambda heap: heap.retained_counts),
     ),
+    # What `RetainedSets` is made of: who refers to numbers that their dominators do not refer to.
+    "heads": (
+        Kept("number", np.uint32, lambda heap: heap.retained_sets.heads, _rows_of("reached")),
+        Kept("referrers", np.uint32, lambda heap: np.diff(heap.retained_sets.starts).astype(np.uint32)),
+    ),
+    "referrers": (Kept("number", np.uint32, lambda heap: heap.retained_sets.referrers, _rows_of("reached")),),
     "paths": (
         Kept("parent", np.uint32, _paths("parent"), _rows_of("paths")),
         Kept("key", np.uint64, _paths("key")),
@@ -146,6 +161,14 @@ TABLES: Final[Mapping[str, tuple[Kept, ...]]] = {
         Kept("label", np.uint32, _programs("label"), _rows_of("labels")),
     ),
 }
+
+ARRAYS: Final = frozenset(("vertices", "edges", "objects", "reached", "heads", "referrers"))
+"""The tables that grow with the heap, which are `heldby.store.arrays`; the others are Parquet."""
+
+
+def file_of(table: str) -> str:
+    """Return the name of the file that has `table`."""
+    return f"{table}.arrays" if table in ARRAYS else f"{table}.parquet"
 
 
 def _types(heap: Heap) -> Any:

@@ -14,16 +14,20 @@ import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
+
+from numpy.typing import NDArray
 
 from heldby.folders import replacing_folder
 from heldby.heap.heap import Heap
 from heldby.progress import Progress
+from heldby.store.arrays import write_arrays
 from heldby.store.columns import checksum, write_columns
-from heldby.store.contents import DOCUMENTS, TABLES, facts_of, results_of, sizes_of
+from heldby.store.contents import ARRAYS, DOCUMENTS, TABLES, Kept, facts_of, file_of, results_of, sizes_of
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MANIFEST: Final = "manifest.json"
 _TOUCHED_EVERY_S: Final = 86_400
 _UNUSED_AFTER_S: Final = 30 * 86_400
@@ -65,11 +69,12 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ValueError("it has another format")
-    for kind, ending, names in (("tables", "parquet", TABLES), ("documents", "json", DOCUMENTS)):
-        for name in names:
-            said, found = manifest[kind][name], (folder / f"{name}.{ending}").stat().st_size
-            if found != said["bytes"]:
-                raise ValueError(f"{name}.{ending} has {found:,} bytes, not {said['bytes']:,}")
+    files = [(file_of(name), manifest["tables"][name]) for name in TABLES]
+    files += [(f"{name}.json", manifest["documents"][name]) for name in DOCUMENTS]
+    for file, said in files:
+        found = (folder / file).stat().st_size
+        if found != said["bytes"]:
+            raise ValueError(f"{file} has {found:,} bytes, not {said['bytes']:,}")
     with suppress(OSError):
         if time.time() - (folder / MANIFEST).stat().st_mtime > _TOUCHED_EVERY_S:
             os.utime(folder / MANIFEST)
@@ -77,7 +82,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def write_analysis(folder: Path, heap: Heap, key: Mapping[str, Any], progress: Progress) -> None:
-    """Write the analysis of `heap` to `folder`, in place of an older one. 20 to 30 bytes an object.
+    """Write the analysis of `heap` to `folder`, in place of an older one. See docs/benchmarks.md for its size.
 
     Raises:
         OSError: it cannot be written there.
@@ -105,14 +110,23 @@ def _write_files(folder: Path, heap: Heap, key: Mapping[str, Any], progress: Pro
     manifest: dict[str, Any] = {"format": FORMAT, **key, "tables": {}, "documents": {}}
     with progress.phase("keeping the analysis"):
         for name, columns in TABLES.items():
-            arrays = {column.name: column.of(heap).astype(column.dtype, copy=False) for column in columns}
-            manifest["tables"][name] = write_columns(folder / f"{name}.parquet", arrays)
+            made = {column.name: partial(_made, column, heap) for column in columns}
+            path = folder / file_of(name)
+            if name in ARRAYS:
+                manifest["tables"][name] = write_arrays(path, made)
+            else:
+                arrays = {column: make() for column, make in made.items()}
+                manifest["tables"][name] = write_columns(path, arrays)
         for name, document in DOCUMENTS.items():
             path = folder / f"{name}.json"
             _write_json(path, document(heap))
             manifest["documents"][name] = {"bytes": path.stat().st_size, "crc32": checksum(path)}
         manifest["sizes"], manifest["facts"] = sizes_of(heap), facts_of(heap)
         _write_json(folder / MANIFEST, manifest)
+
+
+def _made(column: Kept, heap: Heap) -> NDArray[Any]:
+    return column.of(heap).astype(column.dtype, copy=False)
 
 
 def _write_json(path: Path, document: Any) -> None:

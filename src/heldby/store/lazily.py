@@ -20,7 +20,7 @@ def lazily(kind: type[_T], loaders: Loaders) -> _T:
     """Return an instance of `kind` that calls ``loaders[name]`` when its attribute `name` is first read.
 
     `kind` may have slots and may be frozen. Its ``__init__`` and ``__post_init__`` do not run: whoever loads
-    checks. A name that `kind` computes itself (a cached property) is taken from its loader instead. The first
+    checks. A name that `kind` computes itself (a property) is taken from its loader instead. The first
     read of an attribute costs its loader, every other one nothing more than usual.
     """
 
@@ -36,7 +36,7 @@ def lazily(kind: type[_T], loaders: Loaders) -> _T:
     namespace: dict[str, Any] = {"__getattr__": load, "__module__": kind.__module__}
     stored = {field.name for field in fields(kind)} if is_dataclass(kind) else set()
     for name, loader in loaders.items():
-        if name not in stored and isinstance(getattr(kind, name, None), cached_property):
+        if name not in stored and isinstance(getattr(kind, name, None), (property, cached_property)):
             namespace[name] = _property(name, loader)
     lazy = type(kind.__name__, (kind,), namespace)
     return cast("_T", object.__new__(lazy))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heldby.heap.heap import Heap
+from heldby.store.arrays import ArrayFile
 from heldby.store.columns import ColumnFile, Damaged, check
-from heldby.store.contents import DOCUMENTS, TABLES, Kept, results_of
+from heldby.store.contents import ARRAYS, DOCUMENTS, TABLES, Kept, file_of, results_of
+
+_STRETCH: Final = 1 << 16
 
 
 class Reader:
@@ -37,8 +40,11 @@ class Reader:
     ) -> None:
         self._folder = folder
         self._documents: Mapping[str, Mapping[str, int]] = manifest["documents"]
-        self._files = {
-            name: ColumnFile(folder / f"{name}.parquet", manifest["tables"][name]) for name in TABLES
+        self._files: dict[str, ArrayFile | ColumnFile] = {
+            name: (ArrayFile if name in ARRAYS else ColumnFile)(
+                folder / file_of(name), manifest["tables"][name]
+            )
+            for name in TABLES
         }
         self.sizes = {**manifest["sizes"], **{name: file.rows for name, file in self._files.items()}}
         self.facts: Mapping[str, Any] = manifest["facts"]
@@ -47,7 +53,7 @@ class Reader:
         self._fresh: Heap | None = None
 
     def column(self, table: str, name: str) -> NDArray[Any]:
-        """Return a column of `contents.TABLES`. About 10 ms for a million rows."""
+        """Return a column of `contents.TABLES`. 1 to 2 ms for a million rows."""
         return self.columns(table, name)[name]
 
     def columns(self, table: str, *names: str) -> dict[str, NDArray[Any]]:
@@ -64,7 +70,7 @@ class Reader:
         found = self._files[table].read({column.name: column.dtype for column in wanted})
         for column in wanted:
             values = found[column.name]
-            if column.below is not None and values.size and int(values.max()) >= column.below(self.sizes):
+            if column.below is not None and _highest(values, column.none) >= column.below(self.sizes):
                 raise Damaged(f"{table}.{column.name} leads nowhere")
         return found
 
@@ -90,6 +96,17 @@ class Reader:
         """The heap as the capture tells it, once `give_up` was called."""
         assert self._fresh is not None
         return self._fresh
+
+
+def _highest(values: NDArray[Any], none: bool) -> int:
+    """Return the highest value, -1 for no values; with `none`, NONE counts as -1."""
+    if not values.size:
+        return -1
+    if not none:
+        return int(values.max())
+    # NONE and 1 is 0. In stretches that the CPU's caches hold.
+    parts = (values[low : low + _STRETCH] + np.uint32(1) for low in range(0, values.size, _STRETCH))
+    return max(int(part.max()) for part in parts) - 1
 
 
 def degrees_to_offsets(degrees: NDArray[np.uint32]) -> NDArray[np.int64]:

@@ -21,10 +21,11 @@ from heldby.golang.specials import read_specials
 from heldby.golang.type_layout import LabelTable, Program, TypeLayouts
 from heldby.golang.types import Field, GoType, MadeTypes, TypeTable
 from heldby.golang.variables import Variables
-from heldby.graph.csr import NONE, Graph
+from heldby.graph.csr import Graph
 from heldby.graph.deferral import Deferred
 from heldby.graph.dominators import DominatorTree
 from heldby.graph.merged import MergedTree
+from heldby.graph.retained_sets import RetainedSets
 from heldby.heap.allocation_profile import allocation_profile
 from heldby.heap.code_knowledge import CodeKnowledge, read_code
 from heldby.heap.heap import Heap
@@ -65,6 +66,7 @@ def restored_heap(process: Process, reader: Reader) -> Heap:
         "_results": dict,
         "tree": parts.tree,
         "_retained": parts.retained,
+        "retained_sets": parts.retained_sets,
     }
     heap = lazily(Heap, loaders)
     return heap
@@ -83,6 +85,7 @@ class _Parts:
         self.graph = cache(self._graph)
         self.roots = cache(self._roots)
         self.tree = cache(self._tree)
+        self.retained = cache(self._retained)
         self._offsets = cache(self._read_offsets)
         self._names = cache(self._read_names)
         self._types = cache(self._read_types)
@@ -92,7 +95,16 @@ class _Parts:
         return read_objects(runtime, read_spans(runtime))
 
     def _graph(self) -> Graph:
-        return lazily(Graph, {"offsets": self._offsets, "targets": lambda: self.column("edges", "target")})
+        sizes = self._reader.sizes
+        return lazily(
+            Graph,
+            {
+                "offsets": self._offsets,
+                "targets": lambda: self.column("edges", "target"),
+                "node_count": lambda: sizes["vertices"],
+                "edge_count": lambda: sizes["edges"],
+            },
+        )
 
     def _read_offsets(self) -> NDArray[np.int64]:
         offsets = degrees_to_offsets(self._reader.column("vertices", "degree"))
@@ -118,18 +130,34 @@ class _Parts:
             {
                 "order": lambda: self.column("reached", "vertex"),
                 "idom": lambda: self.column("reached", "dominator"),
-                "number": self._numbers,
+                "number": lambda: self.column("vertices", "number"),
+                "reached_count": lambda: self._reader.sizes["reached"],
             },
         )
 
-    def _numbers(self) -> NDArray[np.uint32]:
-        order = self.column("reached", "vertex")
-        number = np.full(self._reader.sizes["vertices"], NONE, np.uint32)
-        number[order] = np.arange(order.size, dtype=np.uint32)
-        return number
+    def retained_sets(self) -> RetainedSets:
+        """Return what is asked for what sets of objects retain."""
+        return lazily(
+            RetainedSets,
+            {
+                "graph": self.graph,
+                "tree": self.tree,
+                "retained": lambda: self.retained()[0],
+                "counts": lambda: self.retained()[1],
+                "heads": lambda: self.column("heads", "number"),
+                "starts": self._read_starts,
+                "referrers": lambda: self.column("referrers", "number"),
+            },
+        )
 
-    def retained(self) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-        """Return the bytes and vertices that each number of the tree retains."""
+    def _read_starts(self) -> NDArray[np.int64]:
+        starts = degrees_to_offsets(self._reader.column("heads", "referrers"))
+        if int(starts[-1]) != self._reader.sizes["referrers"]:
+            self._reader.give_up(Damaged("the heads' referrers do not add up"))
+            return self._reader.fresh.retained_sets.starts
+        return starts
+
+    def _retained(self) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
         columns = self._reader.columns("reached", "retained_bytes", "retained_count")
         return columns["retained_bytes"], columns["retained_count"]
 

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from heldby.golang.functions import package_of
 from heldby.golang.types import TypeTable
+from heldby.graph.set_kernels import row_numbers
 from heldby.heap.heap import Heap
+from heldby.heap.naming import UNKNOWN
 
 BUILT_IN: Final = "(built-in types)"
 UNKNOWN_TYPES: Final = "(unknown types)"
@@ -47,17 +49,18 @@ def by_type_number(heap: Heap) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
     O(objects); unlike ``np.unique`` it does not sort them.
     """
     numbers = heap.naming.type_of
-    top = np.uint32(1 << 31)  # from here on a number says the size of an unknown type's slot
-    unknown = numbers >= top
-    known_end = int(numbers.max(initial=0, where=~unknown)) + 1
-    sizes = np.unique(numbers[unknown])
-    seen = np.zeros(known_end + sizes.size, np.bool_)
-    dense = numbers.astype(np.int64)
-    dense[unknown] = known_end + np.searchsorted(sizes, numbers[unknown])
-    seen[dense] = True
-    rows = np.cumsum(seen, dtype=np.int32) - np.int32(1)
-    distinct = np.concatenate((np.arange(known_end, dtype=np.uint32), sizes))[seen]
-    return distinct, rows[dense]
+    # From `UNKNOWN` on a number says the size of an unknown type's slot.
+    known_end = 2 * len(heap.naming.types.layouts.types)
+    slots = np.unique(heap.objects.spans.elemsize)
+    sizes = UNKNOWN | np.unique(np.minimum(slots, np.uint64(UNKNOWN - 1))).astype(np.uint32)
+    seen = np.zeros(known_end + sizes.size, np.uint8)
+    none = np.zeros(0, np.int32)
+    row_numbers(numbers, known_end, sizes, seen, none, False)
+    row_of = np.cumsum(seen, dtype=np.int32) - np.int32(1)
+    rows = np.zeros(numbers.size, np.int32)
+    row_numbers(numbers, known_end, sizes, row_of, rows, True)
+    distinct = np.concatenate((np.arange(known_end, dtype=np.uint32), sizes))[seen != 0]
+    return distinct, rows
 
 
 def by_type(heap: Heap) -> Grouping:
@@ -100,7 +103,7 @@ def by_size_class(heap: Heap) -> Grouping:
 
 def package_of_type(types: TypeTable, number: int) -> str:
     """Return the import path of the package that a type, as `Naming.type_of` numbers it, belongs to."""
-    if number >= 1 << 31 or number < 2:
+    if number >= UNKNOWN or number < 2:
         return UNKNOWN_TYPES
     plain = number >> 1
     for _ in range(_MOST_NESTED):
