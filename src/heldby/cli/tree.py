@@ -19,9 +19,16 @@ from heldby.cli.tables import Filters, Opener, Output, filters, question, table_
 )
 @question
 @click.argument("node", metavar="[NODE]", required=False)
-@click.option("--depth", type=click.IntRange(0, 64), default=3, show_default=True, help="Levels to show.")
 @click.option(
-    "--width", type=click.IntRange(min=1), default=10, show_default=True, help="Children of each node."
+    "--depth", type=click.IntRange(0, 64), metavar="N", default=3, show_default=True, help="Levels to show."
+)
+@click.option(
+    "--width",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=10,
+    show_default=True,
+    help="Children of each node.",
 )
 @click.option("--objects", is_flag=True, help="Single objects instead of paths.")
 @filters("min_size")

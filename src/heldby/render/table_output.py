@@ -161,6 +161,8 @@ def _detail(text: str, width: int) -> list[Text]:
 
 def _heading(column: Column) -> tuple[str, str]:
     """Return the two lines over a column of numbers, the upper one mostly empty; texts have room for one."""
+    if not column.name.isidentifier():  # an expression of a query: count_star()
+        return "", column.name
     words = column.name.removesuffix("_bytes").removesuffix("_seconds").split("_")
     if column.kind in _LEFT or len(words) < 2:
         return "", " ".join(words)
