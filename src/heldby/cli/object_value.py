@@ -27,6 +27,7 @@ from heldby.cli.tables import Opener, Output, question
 @click.option(
     "--depth",
     type=click.IntRange(0, 32),
+    metavar="N",
     default=1,
     show_default=True,
     help="How many references to follow, one after the other.",
@@ -34,6 +35,7 @@ from heldby.cli.tables import Opener, Output, question
 @click.option(
     "--limit",
     type=click.IntRange(1, 100_000),
+    metavar="N",
     default=10,
     show_default=True,
     help="Elements and entries to show of each slice and map, and who refers to it.",
