@@ -186,7 +186,7 @@ WAIT_PRIVATE, WAKE_PRIVATE = 0x80, 0x81
         ((NOP, SVC), {"x8": READ}, 1),
         ((NOP, SVC), {"x8": NANOSLEEP}, None),
         ((SVC, NOP), {"x8": NANOSLEEP, "x0": 2**64 - 4}, 2),  # it is over: EINTR
-        ((NOP, NOP), {}, 3),
+        ((NOP, NOP), {}, None),  # user code: its SVE registers would be lost
         ((NOP, SVC), {"x8": READ, "pstate": 0x10}, None),  # 32-bit code
     ],
 )

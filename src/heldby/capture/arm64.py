@@ -41,8 +41,6 @@ _SVC: Final = 0xD4000001
 _MODE_32: Final = 1 << 4  # pstate, PSR_MODE32_BIT
 _BRANCH_TYPE: Final = 3 << 10  # pstate, PSR_BTYPE_MASK
 _NT_PRFPREG, _FPSIMD_BYTES = 2, 528
-_NT_ARM_SVE, _NT_ARM_SSVE, _SVE_HEADER = 0x405, 0x40B, 16
-_SVE_REGISTERS: Final = 1  # SVE_PT_REGS_SVE
 _NT_ARM_TLS, _NT_ARM_PAC_MASK = 0x401, 0x406
 _REACH: Final = 1 << 27
 # What the stub changes. Linux on arm64 keeps every register over a system call but x0, and the flags.
@@ -77,19 +75,14 @@ class Arm64:
         """Return how well a stopped thread can carry a stub at `addr`: 0 is best, None is not at all.
 
         Best is a thread that waits in a futex without a timeout: nearly every Go process has some. A thread in
-        user code comes last, as on amd64, and only while no SVE register of it is in use: a system call clears
-        those (Documentation/arch/arm64/sve.rst).
+        user code is not chosen: a system call clears SVE registers (Documentation/arch/arm64/sve.rst).
         """
         if registers.pstate & _MODE_32 or registers.pc % 4 or not _is_in_reach(addr, registers.pc):
             return None
         before, now = _instructions_around(tid, registers.pc)
         if now == _SVC:
             return _restart_suitability(registers)
-        if before == _SVC:
-            return 2  # the system call is over; nothing is restarted
-        if before is None or now is None or _uses_sve(tid):
-            return None
-        return 3
+        return 2 if before == _SVC else None  # the system call is over; nothing is restarted
 
     def build_stub(self, addr: int, registers: Arm64Registers, signal_mask: int) -> tuple[bytes, int]:
         """Return the code for `addr`, which ends by putting `registers` back, and the address of its start."""
@@ -149,15 +142,6 @@ def _restart_suitability(registers: Arm64Registers) -> int | None:
         # With a timeout it is restarted by restart_syscall, which knows how much time is left.
         return 0 if waits and registers.x3 == 0 else None
     return 1 if registers.x8 in _PLAIN_RESTARTS else None
-
-
-def _uses_sve(tid: int) -> bool:
-    for kind in (_NT_ARM_SVE, _NT_ARM_SSVE):
-        header = _optional_set(tid, kind, _SVE_HEADER)
-        # struct user_sve_header: size, max_size, vl, max_vl, flags, reserved
-        if header and struct.unpack("<IIHHHH", header)[4] & _SVE_REGISTERS:
-            return True
-    return False
 
 
 def _optional_set(tid: int, kind: int, most: int) -> bytes:
