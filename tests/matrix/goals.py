@@ -19,16 +19,12 @@ TYPED_WITH_DWARF: Final = 0.995
 TYPED_STRIPPED: Final = 0.98
 HOLDER_ERROR: Final = 0.01
 
-#: Differences that are understood: release (its minor) to how many objects, and why.
-UNDERSTOOD: Final = {
-    "1.24": (
-        24,
-        (
-            "a goroutine of package unique walks the maps of handles after each collection: the closures of its "
-            "walk, and the dead entries that it unlinks, were marked and are garbage when it is done"
-        ),
-    ),
-}
+_UNIQUE: Final = (
+    "a goroutine of package unique walks the maps of handles after each collection: the closures of its walk, and "
+    "the dead entries that it unlinks, were marked and are garbage when it is done"
+)
+#: Differences that are understood: release (its minor) to how many objects at most, and why.
+UNDERSTOOD: Final = {"1.24": (24, _UNIQUE), "1.23": (24, _UNIQUE)}
 #: Cells that cannot be made at all, and why.
 IMPOSSIBLE: Final = {
     (

@@ -1,4 +1,4 @@
-"""Builds with GOEXPERIMENT: maps made of buckets where the release has Swiss ones, and the reverse for sync.Map."""
+"""Builds with GOEXPERIMENT: other maps, other ways of marking than the release has by itself."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ pytestmark = [pytest.mark.ptrace, pytest.mark.slow]
 
 ENTRY = "main.Entry"
 SESSION = "main.Session"
+SWISS_MAPS = {
+    ("main.tables[*]", ENTRY): 20_000,
+    ("main.table[key]", "string"): 500,
+    ("main.indirectKeys[key]", "main.WideKey"): 200,
+    ("main.indirectElems[*]", "main.WideElem"): 200,
+    ("main.cleared[*]", ENTRY): 50,
+}
 #: Scenario, experiment, and how many objects of a type stand at a path: the same as in a default build.
 BUILDS = {
     "maps made of buckets": (
@@ -36,12 +43,18 @@ BUILDS = {
         *("syncs", "nosynchashtriemap"),
         {("main.sessions[*]", SESSION): 1000, ("main.sessions[*]", "sync.entry"): 1000},
     ),
+    "keys and elements of a group apart": ("maps", "mapsplitgroup", SWISS_MAPS),
+    "marks of objects without Green Tea": ("maps", "nogreenteagc", SWISS_MAPS),
 }
+#: Which releases know which experiment.
+CASES = [
+    *((build, release) for build in list(BUILDS)[:2] for release in ("1.24.11", "1.25.5")),
+    *((build, "1.27.3") for build in list(BUILDS)[2:]),
+]
 
 
 @pytest.mark.parametrize("flags", [(), ("-ldflags=-s -w",)], ids=["default", "stripped"])
-@pytest.mark.parametrize("release", ["1.24.11", "1.25.5"])
-@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize(("build", "release"), CASES)
 def test_experiment_is_told_by_the_types_not_by_the_release(
     build: str, release: str, flags: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -59,7 +72,7 @@ def test_experiment_is_told_by_the_types_not_by_the_release(
         heap = heldby.open(process.pid).heap
         said = process.ready
 
-    assert said["go"] == f"go{release} X:{experiment}"
+    assert said["go"].replace("-X:", " X:") == f"go{release} X:{experiment}"
     assert len(heap.objects) == said["memstats"]["HeapObjects"]
     assert np.flatnonzero(heap.objects.marked.astype(bool) != heap.live).size <= 2
     live = heap.objects.sizes()[heap.live].sum()
