@@ -306,6 +306,7 @@ class Holder:
         evidence: other facts worth a line.
         cost: what its bytes are spent on; None below the rows that get details.
         objects_at_end: how many objects of `type` lie at the end of the path.
+        title: what people call it, where `path` leads to the runtime's own records of goroutines; None for all else.
         kept_in: the containers on the way, nearest first.
         stored_by: the statements that store into the nearest of them that any are known of.
     """
@@ -323,6 +324,7 @@ class Holder:
     evidence: tuple[str, ...] = ()
     cost: Cost | None = None
     objects_at_end: int | None = None
+    title: str | None = None
     kept_in: tuple[KeptIn, ...] = ()
     stored_by: tuple[StoredBy, ...] = ()
 

@@ -81,6 +81,9 @@ def measure_costs(
             if row.objects < _FEWEST_OBJECTS:
                 found.append((None, "few objects: nothing to gain"))
                 continue
+            if tree.heap.naming.is_runtime_record(tree.type_of(row.path)):
+                found.append((None, "the runtime's own records of goroutines"))
+                continue
             scope = finder.scope_of(row.path)
             if scope is None:
                 found.append((None, "nothing on the way to it has many elements of less than 64 KiB"))

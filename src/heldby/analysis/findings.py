@@ -6,9 +6,11 @@ from typing import Final
 
 from heldby.analysis.answer import EVERYTHING_ELSE, Finding, Holder
 from heldby.analysis.costs import HolderCosts, is_worth_it
+from heldby.units import format_count
 
 LET_GO: Final = "let-go"
 KEEP_AS_TEXT: Final = "keep-as-text"
+GOROUTINES: Final = "goroutines"
 
 _LARGE: Final = 0.25
 """Of the live bytes: a holder of less is not what makes the heap large."""
@@ -21,16 +23,21 @@ _MOST_INEXACT: Final = 0.02
 
 def findings_of(holders: tuple[Holder, ...], costs: HolderCosts, live_bytes: int) -> tuple[Finding, ...]:
     """Return the advice, what saves most first; O(holders)."""
-    return (*_let_go(holders), *text_findings(costs, live_bytes))
+    return (*_largest(holders), *text_findings(costs, live_bytes))
 
 
-def _let_go(holders: tuple[Holder, ...]) -> tuple[Finding, ...]:
-    """Return what letting go of the largest holder would free: its retained bytes, exact by the dominator tree."""
+def _largest(holders: tuple[Holder, ...]) -> tuple[Finding, ...]:
+    """Return what letting go of the largest holder would free: its retained bytes, exact by the dominator tree.
+
+    Where that is the runtime's records of goroutines, the advice is about the goroutines.
+    """
     top = holders[0] if holders else None
     if top is None or top.path == EVERYTHING_ELSE or top.root_kind not in _OWN_ROOTS:
         return ()
     if (top.share or 0) < _LARGE:
         return ()
+    if top.title is not None:
+        return _goroutines(top)
     evidence = {
         "type": top.type,
         "objects": top.objects_at_end,
@@ -45,6 +52,23 @@ def _let_go(holders: tuple[Holder, ...]) -> tuple[Finding, ...]:
             holder=top.path,
             evidence=evidence,
             saving_bytes=top.retained_bytes,
+        ),
+    )
+
+
+def _goroutines(top: Holder) -> tuple[Finding, ...]:
+    """Return where to look. Nothing is saved for certain: a record is used again, never freed (runtime/proc.go)."""
+    if top.root_kind != "goroutine":
+        return ()
+    where = top.root.removeprefix("goroutine ")
+    count = top.objects_at_end if top.type == "runtime.g" else None
+    who = "Goroutines" if count is None else f"{format_count(count)} goroutines"
+    return (
+        Finding(
+            rule=GOROUTINES,
+            title=f"{who} wait in {where}: heldby goroutines TARGET",
+            holder=top.path,
+            evidence={"goroutines": count},
         ),
     )
 

@@ -16,6 +16,7 @@ from heldby.analysis.containers import maps_on
 from heldby.analysis.holder_tree import HolderTree
 from heldby.analysis.sharing import ways_into
 from heldby.heap.code_knowledge import shown_users
+from heldby.units import format_count
 
 _SMALLEST_SHARE: Final = 0.005
 # MAT descends while one child keeps at least this much of its parent.
@@ -133,7 +134,26 @@ def _holder(
         share=row.bytes / live,
         used_by=_users(tree, root),
         objects_at_end=objects - count if elements else count,
+        title=_records_title(tree, row.path, root, count),
     )
+
+
+def _records_title(tree: HolderTree, path: int, root: int, count: int) -> str | None:
+    """Return what to call a path to the runtime's records of goroutines, which no code of the program can let go.
+
+    The frames of a goroutine that waits point to its own record (runtime/chan.go, chanrecv: gp and mysg).
+    """
+    naming = tree.heap.naming
+    number = tree.type_of(path)
+    if not naming.is_runtime_record(number):
+        return None
+    if tree.root_kind(root) != "goroutine":
+        return f"the runtime's own {naming.type_name(number)}"
+    where = tree.root_name(root).strip().removeprefix("goroutine ")
+    if naming.type_name(number) != "runtime.g":
+        return f"goroutines in {where} (their {naming.type_name(number)})"
+    goroutines = "1 goroutine" if count == 1 else f"{format_count(count)} goroutines"
+    return f"{goroutines} in {where} (their runtime records)"
 
 
 def _users(tree: HolderTree, root: int) -> tuple[str, ...]:

@@ -55,6 +55,10 @@ class Naming:
         """Return objects and references as the typing kernels read them, with these pointers outside the heap."""
         return heap_view(self._objects, self._references, roots)
 
+    def is_known(self, number: int) -> bool:
+        """Tell whether `type_of` numbers a type so; otherwise only the size of the slot is known."""
+        return not number & int(UNKNOWN)
+
     def type_name(self, number: int) -> str:
         """Return the name of a type as `type_of` numbers it."""
         if number & int(UNKNOWN):
@@ -138,9 +142,16 @@ class Naming:
 
     def is_runtime_internal(self) -> NDArray[np.bool_]:
         """Return which objects are the runtime's own records of goroutines and threads, ``bool[n + 1]``."""
+        return np.isin(self.types.number, np.array(self._internal_types, np.uint32))
+
+    def is_runtime_record(self, number: int) -> bool:
+        """Tell whether a type as `type_of` numbers it is one of those records."""
+        return number >> 1 in self._internal_types
+
+    @cached_property
+    def _internal_types(self) -> tuple[int, ...]:
         types = self.types.layouts.types
-        numbers = [number for name in _INTERNAL for number in types.named(name)]
-        return np.isin(self.types.number, np.array(numbers, np.uint32))
+        return tuple(number for name in _INTERNAL for number in types.named(name))
 
 
 def root_slots(roots: RootTable) -> RootSlots:

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from heldby.analysis.answer import Answer, Finding, Holder
-from heldby.analysis.findings import KEEP_AS_TEXT, LET_GO
+from heldby.analysis.findings import GOROUTINES, KEEP_AS_TEXT, LET_GO
 from heldby.render.holder_lines import stored_by
 from heldby.render.plain_text import printable, shorten
 from heldby.units import format_bytes, format_count
@@ -56,5 +56,9 @@ def _reasons(finding: Finding, holder: Holder | None, room: int) -> list[str]:
             f"{format_count(known['objects'])} objects instead of {format_count(known['current_objects'])}; "
             "for what is kept long and read seldom"
         )
+        return textwrap.wrap(text, room)
+    if finding.rule == GOROUTINES:
+        # runtime/proc.go: gfput keeps the record; runtime/mgcmark.go, markrootFreeGStacks frees the stack.
+        text = "when they end, a collection frees their stacks; the runtime keeps their records for the next ones"
         return textwrap.wrap(text, room)
     return []

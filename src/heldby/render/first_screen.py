@@ -88,7 +88,7 @@ def _holder_sentence(answer: Answer, width: int) -> list[str]:
         start = f"No holder stands out; the largest keeps {percent(top.share)} of the live heap ({size}): "
     else:
         start = f"{percent(top.share)} of the live heap ({size}) is held by "
-    path = printable(top.path)
+    path = printable(top.title or top.path)
     if len(start) + cell_len(path) <= width:
         return [start + path]
     return [*textwrap.wrap(start, width), "  " + shorten(path, width - 2)]

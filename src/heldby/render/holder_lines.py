@@ -62,7 +62,7 @@ def _heading(answer: Answer, width: int) -> Text:
 def _row(holder: Holder, width: int) -> Text:
     share = percent(holder.share) if holder.share is not None else ""
     line = Text(f"  {share:>4}  {format_bytes(holder.retained_bytes):>9} ")
-    return line.append(shorten(holder.path, width - _INDENT), style="bold green")
+    return line.append(shorten(holder.title or holder.path, width - _INDENT), style="bold green")
 
 
 def _details(answer: Answer, index: int, width: int) -> list[Text]:

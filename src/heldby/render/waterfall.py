@@ -145,11 +145,11 @@ def _row_lines(row: RssRow, base: int, width: int) -> list[Text]:
         return [line]
     note = printable(row.note)
     if width - _FIXED_WIDTH >= min(len(note), _SHORTEST_NOTE):
-        pieces = textwrap.wrap(note, width - _FIXED_WIDTH)[:2]
+        pieces = textwrap.wrap(note, width - _FIXED_WIDTH, max_lines=2, placeholder="…")
         line.append(pieces[0], style="dim")
         more = [Text(" " * _FIXED_WIDTH).append(piece, style="dim") for piece in pieces[1:]]
         return [line, *more]
-    pieces = textwrap.wrap(note, width - 6)[:2]
+    pieces = textwrap.wrap(note, width - 6, max_lines=2, placeholder="…")
     return [line, *(Text(" " * 6).append(piece, style="dim") for piece in pieces)]
 
 

@@ -63,7 +63,7 @@ def rss_account(
         core: the core or capture.
         process: with its program and runtime.
         heap: its heap.
-        detailed: with what live objects and garbage consist of.
+        detailed: with what of live objects is no payload.
     """
     evidence = read_evidence(core)
     claims = Claims()

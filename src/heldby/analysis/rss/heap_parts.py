@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
 
@@ -18,6 +19,8 @@ from heldby.heap.heap import Heap
 
 _MOST_TYPES: Final = 12
 _FIRST_TYPES: Final = 4
+_NAMED_TYPES: Final = 2
+_WORTH_NAMING: Final = 0.05
 _MOST_SITES: Final = 2
 _HEADER: Final = 8
 _STRETCH: Final = 1 << 20
@@ -67,20 +70,89 @@ def _rounding(heap: Heap, states: NDArray[np.uint8], spans: SpanTable) -> tuple[
     return total, count
 
 
-def garbage_parts(heap: Heap, states: NDArray[np.uint8]) -> tuple[RssPart, ...]:
-    """Return garbage by type, largest first (address space), after the first few by allocation site, if sampled."""
-    garbage = np.flatnonzero(states == GARBAGE)[1:]
-    if not garbage.size:
-        return ()
-    sizes = heap.objects.spans.elemsize[heap.objects.span[garbage]]
-    types, inverse, counts = np.unique(heap.naming.type_of[garbage], return_inverse=True, return_counts=True)
-    amounts = np.bincount(inverse, sizes, types.size).astype(np.int64)
-    order = np.argsort(-amounts, kind="stable")[:_MOST_TYPES]
-    by_type = [
-        RssPart(name=heap.naming.type_name(int(types[i])), bytes=int(amounts[i]), count=int(counts[i]))
-        for i in order.tolist()
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """What garbage consists of.
+
+    Attributes:
+        parts: by type, largest first (bytes of address space, exact), after the first few by allocation site, where
+            the process samples (estimates, with the samples as their count).
+        note: the largest types and the largest site in a few words, with the share whose type is not known; None
+            where there is no garbage.
+    """
+
+    parts: tuple[RssPart, ...]
+    note: str | None
+
+
+def garbage_of(heap: Heap, states: NDArray[np.uint8]) -> Garbage:
+    """Return what garbage consists of; O(objects + samples), a stretch of objects at a time."""
+    numbers, sizes, counts = _by_type(heap, states, GARBAGE)
+    if not numbers.size:
+        return Garbage((), None)
+    by_type = _type_parts(heap, numbers, sizes, counts)
+    sites = _garbage_sites(heap, states)
+    total = int(sizes.sum())
+    known = np.array([heap.naming.is_known(int(number)) for number in numbers], np.bool_)
+    said = [
+        f"{size / total:.0%} {heap.naming.type_name(int(number))}"
+        for number, size in zip(numbers[known][:_NAMED_TYPES], sizes[known][:_NAMED_TYPES], strict=True)
+        if size / total >= _WORTH_NAMING
     ]
-    return (*by_type[:_FIRST_TYPES], *_garbage_sites(heap, states), *by_type[_FIRST_TYPES:])
+    unknown = int(sizes[~known].sum())
+    if unknown / total >= _WORTH_NAMING:
+        said.append(f"{unknown / total:.0%} of unknown type")
+    if sites:
+        said.append(f"most {sites[0].name}")
+    parts = (*by_type[:_FIRST_TYPES], *sites, *by_type[_FIRST_TYPES:])
+    return Garbage(parts, ", ".join(said) or None)
+
+
+def parts_by_type(heap: Heap, states: NDArray[np.uint8], state: int) -> tuple[RssPart, ...]:
+    """Return the objects in one state by type, largest first (bytes of address space). O(objects)."""
+    return tuple(_type_parts(heap, *_by_type(heap, states, state)))
+
+
+def _type_parts(
+    heap: Heap, numbers: NDArray[np.int64], sizes: NDArray[np.int64], counts: NDArray[np.int64]
+) -> list[RssPart]:
+    rows = zip(numbers[:_MOST_TYPES], sizes[:_MOST_TYPES], counts[:_MOST_TYPES], strict=True)
+    return [
+        RssPart(name=heap.naming.type_name(int(number)), bytes=int(size), count=int(count))
+        for number, size, count in rows
+    ]
+
+
+def _by_type(
+    heap: Heap, states: NDArray[np.uint8], state: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the types as `Naming.type_of` numbers them, bytes and objects of each in `state`; largest first."""
+    slot, naming = heap.objects.spans.elemsize.astype(np.int64), heap.naming
+    packed = naming.types.packed
+    amounts, counts = np.zeros((2, int(packed.max(initial=0)) + 1), np.int64)
+    unknown = [np.zeros((3, 0), np.int64)]
+    for low in range(1, states.size, _STRETCH):
+        chosen = low + np.flatnonzero(states[low : low + _STRETCH] == state)
+        types, sizes = packed[chosen], slot[heap.objects.span[chosen]]
+        counts += np.bincount(types, minlength=counts.size)
+        amounts += np.bincount(types, sizes, counts.size).astype(np.int64)
+        untyped = types == 0
+        # Of these, all of one number have slots of one size.
+        numbers, first, objects = np.unique(
+            naming.type_of[chosen[untyped]], return_index=True, return_counts=True
+        )
+        unknown.append(np.stack((numbers.astype(np.int64), sizes[untyped][first] * objects, objects)))
+    counts[0] = 0
+    known = np.flatnonzero(counts)
+    rows = np.concatenate((np.stack((known, amounts[known], counts[known])), *unknown), axis=1)
+    distinct, inverse = np.unique(rows[0], return_inverse=True)
+    sizes = np.bincount(inverse, rows[1], distinct.size).astype(np.int64)
+    order = np.argsort(-sizes, kind="stable")
+    return (
+        distinct[order],
+        sizes[order],
+        np.bincount(inverse, rows[2], distinct.size).astype(np.int64)[order],
+    )
 
 
 def _garbage_sites(heap: Heap, states: NDArray[np.uint8]) -> tuple[RssPart, ...]:

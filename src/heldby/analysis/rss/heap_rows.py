@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from heldby.analysis.answer import RssPart, RssRow
 from heldby.analysis.finalizer_reach import GARBAGE, LIVE, ONLY_FINALIZERS
 from heldby.analysis.rss.evidence import Claims, Evidence
-from heldby.analysis.rss.heap_parts import garbage_parts, live_parts
+from heldby.analysis.rss.heap_parts import garbage_of, live_parts, parts_by_type
 from heldby.analysis.slot_kernels import account_slots
 from heldby.golang.free_pages import FreePages
 from heldby.golang.objects import ObjectTable
@@ -33,7 +33,7 @@ _FREE, _TAIL = 3, 4
 
 
 def object_rows(heap: Heap, states: NDArray[np.uint8], evidence: Evidence, *, detailed: bool) -> list[RssRow]:
-    """Return the rows of everything in spans, with `detailed` what they consist of. O(objects)."""
+    """Return the rows of everything in spans, with `detailed` what live ones consist of. O(objects)."""
     objects, spans = heap.objects, heap.objects.spans
     virtual = _by_span(objects, states, _everything(spans))
     resident = None if evidence.pages is None else _by_span(objects, states, evidence.pages)
@@ -54,6 +54,7 @@ def object_rows(heap: Heap, states: NDArray[np.uint8], evidence: Evidence, *, de
         )
 
     classes = _classes(spans, virtual, shown)
+    garbage = garbage_of(heap, states)
     return [
         row(
             LIVE_ROW,
@@ -67,14 +68,14 @@ def object_rows(heap: Heap, states: NDArray[np.uint8], evidence: Evidence, *, de
             ONLY_FINALIZERS,
             "reached only through finalizers or cleanups, queued ones included",
             "when the finalizers and cleanups have run, a collection later",
-            (),
+            parts_by_type(heap, states, ONLY_FINALIZERS),
         ),
         row(
             GARBAGE_ROW,
             GARBAGE,
-            "freed by the next collection",
+            "; ".join(filter(None, (garbage.note, "freed by the next collection"))),
             "by the next collection",
-            garbage_parts(heap, states) if detailed else (),
+            garbage.parts,
         ),
         row(
             FREE_SLOTS_ROW,
