@@ -45,6 +45,8 @@ from numba import njit, types, uint64
 from numba.core import config, event
 from numba.extending import intrinsic
 
+from heldby.kernel_compiler import HelperCompiler, KernelCompiler
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 u64 = uint64
@@ -54,8 +56,15 @@ TWO = np.uint64(2)
 
 _PACKAGE = Path(__file__).parent
 # Kernels never allocate, so they need no reference counts (a fifth of the compile time, and up to a third of
-# the run time of kernels that take many arrays), and nobody calls them from C.
-_OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
+# the run time of kernels that take many arrays), nobody calls them from C, and Numba's rewriting of array
+# expressions and `print` finds nothing in plain loops.
+_OPTIONS = {
+    "nogil": True,
+    "error_model": "numpy",
+    "_nrt": False,
+    "no_cfunc_wrapper": True,
+    "no_rewrites": True,
+}
 _IMPORT = re.compile(r"^from (?P<module>heldby[\w.]*) import (?P<names>\([^)]*\)|[^\n#]*)", re.MULTILINE)
 _TOUCHED_EVERY_S = 86_400
 _STALE_AFTER_S = 30 * 86_400
@@ -67,15 +76,15 @@ def kernel(function: _F) -> _F:
     """Compile `function` on its first call, to run without the GIL; cached on disk if there is a folder."""
     base = cache_folder()
     if base is None:
-        return njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
+        return njit(pipeline_class=KernelCompiler, **_OPTIONS)(function)  # type: ignore[no-any-return]
     folder = base / _module_folder(Path(function.__code__.co_filename))
     _mark_used(folder)
     # The folder is read from Numba's configuration once, here; it must not change for other users of Numba.
     before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
     try:
-        dispatcher = njit(cache=True, **_OPTIONS)(function)
+        dispatcher = njit(cache=True, pipeline_class=KernelCompiler, **_OPTIONS)(function)
     except RuntimeError:  # "cannot cache function: no locator available": the disk became full or read-only
-        return njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
+        return njit(pipeline_class=KernelCompiler, **_OPTIONS)(function)  # type: ignore[no-any-return]
     finally:
         config.CACHE_DIR = before
     _survive_bad_cache(dispatcher, folder / f"{function.__name__}.lock")
@@ -84,7 +93,8 @@ def kernel(function: _F) -> _F:
 
 def inline_kernel(function: _F) -> _F:
     """Compile a helper that LLVM inlines into every kernel that calls it; it has no cache of its own."""
-    return njit(forceinline=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+    options = {"forceinline": True, "no_cpython_wrapper": True, "pipeline_class": HelperCompiler, **_OPTIONS}
+    return njit(**options)(function)  # type: ignore[no-any-return]
 
 
 class _Turn:
@@ -120,7 +130,7 @@ def inner_kernel(function: _F) -> _F:
 
     Unpacking arguments that hold many arrays costs more to compile than a small helper itself.
     """
-    return njit(no_cpython_wrapper=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+    return njit(no_cpython_wrapper=True, pipeline_class=HelperCompiler, **_OPTIONS)(function)  # type: ignore[no-any-return]
 
 
 def _survive_bad_cache(dispatcher: Any, lock: Path) -> None:

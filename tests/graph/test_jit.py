@@ -53,7 +53,8 @@ def package(tmp_path: Path) -> Path:
     package = tmp_path / "lib" / "heldby"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
-    shutil.copy(PACKAGE / "jit.py", package)
+    for name in ("jit.py", "kernel_compiler.py"):
+        shutil.copy(PACKAGE / name, package)
     (package / "help_kernels.py").write_text(HELPER.format(step=1))
     (package / "call_kernels.py").write_text(CALLER)
     return package
