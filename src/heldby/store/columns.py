@@ -1,4 +1,4 @@
-"""Columns of numbers in Parquet files: written whole, read one by one.
+"""Small tables of numbers in Parquet files: written whole, their columns read one by one.
 
 DuckDB does both, from and into NumPy arrays. Parquet itself does not notice a changed byte, so the manifest
 has a checksum of each file; it is compared once, when the first column of the file is read.
@@ -19,9 +19,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import duckdb
 
-# In CPU seconds all compressions read alike (docs/decisions/0006-kept-analyses.md), so the smallest. DuckDB
-# holds a few row groups while it writes: with 1,000,000 rows each the peak was 37 bytes an object higher.
-_OPTIONS: Final = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 200000"
+_OPTIONS: Final = "FORMAT parquet, COMPRESSION zstd"
 _THREADS: Final = 2
 
 
@@ -83,7 +81,7 @@ class ColumnFile:
         return self._said["rows"]
 
     def read(self, dtypes: Mapping[str, type[np.generic]]) -> dict[str, NDArray[Any]]:
-        """Return columns by name. About 10 ms for a million rows of one column.
+        """Return columns by name. Some 5 ms for a small table.
 
         Raises:
             Damaged: the file is not there, or not what was written.
