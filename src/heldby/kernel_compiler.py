@@ -3,7 +3,8 @@
 Numba turns each function that a kernel calls into a module of its own, optimises it, makes machine code of it,
 and then links and optimises it again with each caller. Helpers that only kernels call need none of that: their
 code is optimised once, where it is linked in. And ``u64(8)`` is three statements and a call to be resolved; it
-becomes one constant before anything looks at it. Together this saves a quarter of the time (docs/benchmarks.md).
+becomes one constant before anything looks at it. Together this saves a
+sixth of the time of a first run (docs/decisions/0003-numba-kernels.md).
 
 These are Numba's documented ways to extend it (a `pipeline_class` and passes of one's own), except for the
 class of the library, which is internal: `tests/graph/test_kernel_compiler.py` notices when it changes.
