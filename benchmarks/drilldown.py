@@ -58,7 +58,6 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("goroutines", ()),
     ("what-if", ("--without", FIELD)),
     ("rss", ()),
-    ("sites", ()),
     ("size-classes", ()),
     ("find", ("--type", TYPE)),
     ("sql", ("SELECT count(*) FROM objects",)),
