@@ -75,7 +75,7 @@ def measure(go: Toolchain, mode: Mode, programs: tuple[str, ...] = PROGRAMS) -> 
         except (HeldbyError, BuildFailed, ProgramFailed, ToolchainMissing) as error:
             failures[name] = f"{type(error).__name__}: {error}"
         else:
-            if attempts > 1:
+            if attempts > 1 and not _differing(readings[name]):
                 repeated[name] = attempts
     growth = readings.get(GROWTH)
     return Cell(

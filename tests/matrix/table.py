@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tests.matrix.cell import PROGRAMS, Cell
@@ -52,9 +52,7 @@ def page(cells: Sequence[Cell], machine: str) -> str:
     for release in releases:
         own = {cell.mode: cell for cell in cells if cell.release == release}
         parts.append(f"## Go {release}\n\n" + _table(own))
-    notes = [
-        f"- Go {cell.release}, {_WHAT[Mode[cell.mode]]}: {text}" for cell in cells for text in _remarks(cell)
-    ]
+    notes = [f"- {text}: {where}." for text, where in _remarks(cells).items()]
     if notes:
         parts.append("## What differs, and why\n\n" + "\n".join(notes) + "\n")
     return "\n".join(parts)
@@ -77,9 +75,16 @@ def _table(cells: Mapping[str, Cell]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _remarks(cell: Cell) -> Iterable[str]:
-    yield from (f"**missed**: {text}" for text in misses(cell))
-    yield from reasons(cell)
+def _remarks(cells: Sequence[Cell]) -> dict[str, str]:
+    """Return what is to be said, each once, with the cells that it is about."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for cell in cells:
+        for text in (*(f"**missed**: {text}" for text in misses(cell)), *reasons(cell)):
+            found.setdefault(text, {}).setdefault(cell.release, []).append(_WHAT[Mode[cell.mode]])
+    return {
+        text: "; ".join(f"Go {release} ({', '.join(builds)})" for release, builds in where.items())
+        for text, where in found.items()
+    }
 
 
 def _version(release: str) -> tuple[int, ...]:

@@ -46,4 +46,4 @@ def test_a_program_that_cannot_be_read_is_a_miss_and_stands_on_the_page() -> Non
     cell = replace(GOOD, failures={"maps": "Unsupported: no"})
 
     assert list(misses(cell)) == ["maps: Unsupported: no"]
-    assert "- Go 1.26.8, `-ldflags='-s -w'`: **missed**: maps: Unsupported: no" in page([cell], "a machine")
+    assert "- **missed**: maps: Unsupported: no: Go 1.26.8 (`-ldflags='-s -w'`)." in page([cell], "a machine")
