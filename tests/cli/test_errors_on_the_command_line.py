@@ -196,6 +196,11 @@ def test_interruption_and_lack_of_memory_end_cleanly(
     assert said in capsys.readouterr().err
 
 
+def heeding_interrupts() -> None:
+    """Undo what a shell does to what it starts in the background: such a run of the tests ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_work_without_a_traceback(
     number: signal.Signals, code: int, tmp_path: Path
@@ -210,7 +215,13 @@ def test_a_signal_ends_the_work_without_a_traceback(
         "sys.exit(main(['1']))\n"
     )
     command = [sys.executable, "-c", program]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heeding_interrupts,  # noqa: PLW1509 (it makes one system call)
+    ) as child:
         assert child.stdout is not None
         try:
             assert child.stdout.readline() == "ready\n"
