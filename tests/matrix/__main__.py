@@ -31,6 +31,12 @@ def main() -> int:
     started = time.monotonic()
     wanted = [(release, mode) for release in releases for mode in modes]
     cells = list(_measured(wanted, options.jobs, started + options.within))
+    # What a loaded machine does to a program (too slow to be ready) is not done twice; a wrong reader is.
+    missed = [(cell.release, Mode[cell.mode]) for cell in cells if any(misses(cell))]
+    if missed:
+        print(f"once more: {len(missed)} cells", file=sys.stderr)
+        again = {(cell.release, cell.mode): cell for cell in _measured(missed, 1, math.inf)}
+        cells = [again.get((cell.release, cell.mode), cell) for cell in cells]
     order = {mode.name: place for place, mode in enumerate(Mode)}
     cells.sort(key=lambda cell: (-int(cell.release.split(".")[1]), order[cell.mode]))
     options.output.write_text(
