@@ -52,7 +52,7 @@ def test_a_target_that_does_not_exist(tmp_path: Path) -> None:
         (b"\x7fELF\x02\x01" + bytes(10) + b"\x02\x00" + bytes(46), 4, "is an ELF program, not a core"),
         (b"\x7fELF\x02\x01" + bytes(10) + b"\x04\x00" + b"\x08\x00" + bytes(44), 4, "ELF machine number 8"),
         (b"\x28\xb5\x2f\xfd" + bytes(60), 4, "is compressed with zstd"),
-        (gzip.compress(b"profile"), 4, "is compressed with gzip"),
+        (gzip.compress(b"profile", mtime=0), 4, "is compressed with gzip"),
         (b"go1.7 heap dump\n" + bytes(60), 4, "debug.WriteHeapDump"),
     ],
 )
