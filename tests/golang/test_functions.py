@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heldby.golang.function_kernels import BAD_TABLE, NO_VALUE, pc_value
-from heldby.golang.functions import package_of
+from heldby.golang.functions.function_kernels import BAD_TABLE, NO_VALUE, pc_value
+from heldby.golang.functions.functions import package_of
 from tests.support.build import MODES, build
 from tests.support.process import running
 from tests.support.stacks import PROGRAMS, Snapshot, snapshot

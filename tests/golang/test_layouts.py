@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from heldby.golang.differences import DIFFERENCES, OLD_MAPS
-from heldby.golang.layout import KNOWN_RELEASES, table_layout
+from heldby.golang.layouts.differences import DIFFERENCES, OLD_MAPS
+from heldby.golang.layouts.layout import KNOWN_RELEASES, table_layout
 from tests.support.toolchains import NEWEST, OLDEST, RELEASES, wheel_toolchain
 from tools.layouts.generate import ARCHITECTURES, path_of, table_of, text_of
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from heldby.golang.functions import FunctionTable
-from heldby.golang.linked_lists import walk_lists
-from heldby.golang.memory_profile import MemoryProfile, Profiling, read_memory_profile
-from heldby.golang.specials import PROFILE
+from heldby.golang.functions.functions import FunctionTable
+from heldby.golang.objects.specials import PROFILE
+from heldby.golang.profile.memory_profile import MemoryProfile, Profiling, read_memory_profile
+from heldby.golang.runtime.linked_lists import walk_lists
 from heldby.memory.image import Image, Segment
 from heldby.memory.paging_kernels import build_page_table
 from tests.support.allocations import sites_heap

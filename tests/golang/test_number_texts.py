@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from heldby.golang.number_text_kernels import POWERS_OF_TEN, measure_floats
+from heldby.golang.texts.number_text_kernels import POWERS_OF_TEN, measure_floats
 
 RANDOM = np.random.default_rng(20261122)
 

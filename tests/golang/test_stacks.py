@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from heldby.capture.process import capture_process
-from heldby.golang.executing import find_executing
-from heldby.golang.functions import FunctionTable
-from heldby.golang.goroutines import read_goroutines
-from heldby.golang.runtime import Runtime
-from heldby.golang.stacks import Outcome, RootKind, read_stacks
+from heldby.golang.functions.functions import FunctionTable
+from heldby.golang.goroutines.executing import find_executing
+from heldby.golang.goroutines.goroutines import read_goroutines
+from heldby.golang.goroutines.stacks import Outcome, RootKind, read_stacks
+from heldby.golang.runtime.runtime import Runtime
 from heldby.heap.loading import load_heap
 from heldby.memory.image import Image
 from heldby.memory.paging_kernels import build_page_table

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heldby.golang import type_scan as scan
-from heldby.golang.layout import table_layout
-from heldby.golang.runtime import Runtime
-from heldby.golang.type_layout import POINTER, TypeLayouts
-from heldby.golang.type_scan import Descriptors, scan_descriptors
-from heldby.golang.types import FIRST_DESCRIPTOR, Field, GoType, TypeTable
-from heldby.golang.typing_arrays import SIZE_CLASSES, slot_bytes_of
+from heldby.golang.layouts.layout import table_layout
+from heldby.golang.runtime.runtime import Runtime
+from heldby.golang.types import type_scan as scan
+from heldby.golang.types.type_layout import POINTER, TypeLayouts
+from heldby.golang.types.type_scan import Descriptors, scan_descriptors
+from heldby.golang.types.types import FIRST_DESCRIPTOR, Field, GoType, TypeTable
+from heldby.golang.typing.typing_arrays import SIZE_CLASSES, slot_bytes_of
 from heldby.memory.image import Image, Segment
 from tests.support.build import Mode, build
 from tests.support.stacks import run_and_snapshot

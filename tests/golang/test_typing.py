@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import heldby
-from heldby.golang.labels import describe, label_of
-from heldby.golang.object_types import EVIDENCE_NAMES, ObjectTypes
+from heldby.golang.typing.labels import describe, label_of
+from heldby.golang.typing.object_types import EVIDENCE_NAMES, ObjectTypes
 from heldby.heap import Heap
 from tests.support.build import MODES, Mode, build
 from tests.support.process import running

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from heldby.golang.types import TypeTable
+from heldby.golang.types.types import TypeTable
 from heldby.memory.core_file import open_core
 from tests.support.build import Mode, scenario_program
 from tests.support.damage import Capture, Outcome, watch

@@ -13,10 +13,10 @@ import heldby
 from heldby.binary.dwarf import read_dwarf
 from heldby.binary.executable import open_executable
 from heldby.errors import CheckFailed, Unsupported
-from heldby.golang.dwarf_layout import dwarf_layout
-from heldby.golang.layout import KNOWN_RELEASES, Layout, table_layout
+from heldby.golang.goroutines.stacks import Outcome
+from heldby.golang.layouts.dwarf_layout import dwarf_layout
+from heldby.golang.layouts.layout import KNOWN_RELEASES, Layout, table_layout
 from heldby.golang.release_checks import check_heap, check_layout
-from heldby.golang.stacks import Outcome
 from tests.support.build import Mode, scenario_program
 from tests.support.process import running, wait_until_still
 from tests.support.toolchains import NEWEST, toolchain

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from heldby.errors import Unsupported
-from heldby.golang.layout import KNOWN_RELEASES, table_layout
+from heldby.golang.layouts.layout import KNOWN_RELEASES, table_layout
 
 
 @pytest.mark.parametrize("version", ["go1.20.14", "go1.9", "go1.28.1", "devel +1234"])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import heldby
-from heldby.golang.value_walk_kernels import (
+from heldby.golang.texts.value_walk_kernels import (
     CYCLES,
     FULL,
     FUNCTIONS,

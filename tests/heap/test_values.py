@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import heldby
-from heldby.golang.functions import FunctionTable
+from heldby.golang.functions.functions import FunctionTable
 from heldby.golang.values import NOT_CAPTURED, Form, Limits, Value, ValueReader
 from heldby.golang.values.known_structs import duration_text
 from heldby.golang.values.places import path_at

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from heldby.analysis.rss import rss_account
-from heldby.golang.collector import read_collector
-from heldby.golang.free_pages import read_free_pages
-from heldby.golang.memory_statistics import read_memory_statistics
-from heldby.golang.runtime import Runtime
-from heldby.golang.runtime_metadata import runtime_structures
-from heldby.golang.scheduler import find_processors, find_threads
+from heldby.golang.books.collector import read_collector
+from heldby.golang.books.free_pages import read_free_pages
+from heldby.golang.books.memory_statistics import read_memory_statistics
+from heldby.golang.books.runtime_metadata import runtime_structures
+from heldby.golang.goroutines.scheduler import find_processors, find_threads
+from heldby.golang.runtime.runtime import Runtime
 from heldby.memory.image import Bytes, Image
 from tests.rss.examining import Examined, examine
 from tests.support.toolchains import Toolchain

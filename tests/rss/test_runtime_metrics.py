@@ -17,9 +17,9 @@ from dataclasses import replace
 
 import pytest
 
-from heldby.golang.collector import read_collector
-from heldby.golang.memory_statistics import MemoryStatistics, read_memory_statistics
-from heldby.golang.scheduler import find_processors, find_threads
+from heldby.golang.books.collector import read_collector
+from heldby.golang.books.memory_statistics import MemoryStatistics, read_memory_statistics
+from heldby.golang.goroutines.scheduler import find_processors, find_threads
 from tests.rss.examining import Examined, examine
 from tests.support.build import Mode
 from tests.support.toolchains import Toolchain

@@ -10,7 +10,7 @@ from heldby.analysis.answer import RssRow, Setting
 from heldby.analysis.rss.cgroup import Charge
 from heldby.analysis.rss.evidence import Evidence
 from heldby.analysis.rss.settings import settings_of
-from heldby.golang.collector import Collector
+from heldby.golang.books.collector import Collector
 from heldby.memory.mappings import parse_smaps
 
 MIB = 1 << 20

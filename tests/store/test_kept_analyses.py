@@ -30,7 +30,7 @@ from heldby.analysis.holder_tree import HolderTree, build_holder_tree
 from heldby.analysis.table import Table
 from heldby.api import open_kept
 from heldby.cli.main import main
-from heldby.golang.type_layout import STRING
+from heldby.golang.types.type_layout import STRING
 from heldby.heap import Heap
 from heldby.progress import QUIET, Phase
 from heldby.render.json_output import to_json

@@ -34,7 +34,7 @@ from heldby.analysis.drilldown import goroutines, paths, references, top, tree, 
 from heldby.binary.executable import parse_executable
 from heldby.cli.run import output_console
 from heldby.errors import HeldbyError, InternalError, MissingData
-from heldby.golang.goroutine_list import find_goroutines
+from heldby.golang.goroutines.goroutine_list import find_goroutines
 from heldby.heap import Heap
 from heldby.heap.loading import load_heap
 from heldby.memory.core_file import PROGRAM_HEADER, CoreFile, parse_core

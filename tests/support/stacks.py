@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from heldby.capture.process import capture_process
-from heldby.golang.functions import FunctionTable
-from heldby.golang.goroutine_list import find_goroutines
-from heldby.golang.goroutines import Goroutines, read_goroutines
-from heldby.golang.objects import read_objects
-from heldby.golang.runtime import Runtime
-from heldby.golang.spans import read_spans
-from heldby.golang.stacks import RootKind, Stacks, read_stacks
+from heldby.golang.functions.functions import FunctionTable
+from heldby.golang.goroutines.goroutine_list import find_goroutines
+from heldby.golang.goroutines.goroutines import Goroutines, read_goroutines
+from heldby.golang.goroutines.stacks import RootKind, Stacks, read_stacks
+from heldby.golang.objects.objects import read_objects
+from heldby.golang.objects.spans import read_spans
+from heldby.golang.runtime.runtime import Runtime
 from heldby.heap.process import assemble_process
 from heldby.memory.core_file import CoreFile
 from tests.support.process import Running, running

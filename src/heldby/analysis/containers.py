@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.holder_tree import HolderTree
-from heldby.golang.structs import StructRows
-from heldby.golang.types import KIND_BUCKET_MAP, KIND_MAP
+from heldby.golang.runtime.structs import StructRows
+from heldby.golang.types.types import KIND_BUCKET_MAP, KIND_MAP
 from heldby.heap.heap import Heap
 from heldby.units import format_count
 

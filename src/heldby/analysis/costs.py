@@ -13,7 +13,7 @@ from heldby.analysis.ownership import Ownership
 from heldby.analysis.table import Kind, Table, number_column, text_column
 from heldby.analysis.text_alternative import measure_alternative
 from heldby.analysis.text_scopes import ScopeFinder
-from heldby.golang.object_use_kernels import CAUSES, OBJECTS, SCANNED_OBJECTS, SCANNED_WORDS
+from heldby.golang.typing.object_use_kernels import CAUSES, OBJECTS, SCANNED_OBJECTS, SCANNED_WORDS
 from heldby.heap.object_use import object_use
 from heldby.heap.value_walk import ValueWalk
 from heldby.progress import QUIET, Progress

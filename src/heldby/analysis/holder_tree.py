@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.functions import short_name
+from heldby.golang.functions.functions import short_name
 from heldby.graph.csr import NONE, Graph
 from heldby.graph.dominators import DominatorTree, direct_edges, first_referrers, tops
 from heldby.graph.merged import MergedTree, merged

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from heldby.analysis.holder_tree import HolderTree
-from heldby.golang.functions import short_name
+from heldby.golang.functions.functions import short_name
 from heldby.graph.predecessors import predecessors
 from heldby.heap.roots import RootKind
 from heldby.units import format_count

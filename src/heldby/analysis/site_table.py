@@ -17,7 +17,7 @@ from heldby.analysis.ownership import NOBODY, Ownership, ownership_of
 from heldby.analysis.sites import profile_rate, sampled_objects, shown_stacks
 from heldby.analysis.table import Kind, Table, column, number_column, text_column
 from heldby.errors import UsageError
-from heldby.golang.functions import package_of, short_name
+from heldby.golang.functions.functions import package_of, short_name
 from heldby.units import format_bytes
 
 I64 = NDArray[np.int64]

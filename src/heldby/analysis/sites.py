@@ -16,8 +16,8 @@ from heldby.analysis.answer import Frame, Held, ProfileFacts, Site
 from heldby.analysis.estimates import Estimates, estimates
 from heldby.analysis.ownership import NOBODY, Ownership
 from heldby.errors import MissingData
-from heldby.golang.memory_profile import MemoryProfile, Profiling
-from heldby.golang.specials import PROFILE
+from heldby.golang.objects.specials import PROFILE
+from heldby.golang.profile.memory_profile import MemoryProfile, Profiling
 from heldby.heap.heap import Heap
 
 I64 = NDArray[np.int64]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.table import Kind, Table, column, text_column
-from heldby.golang.spans import PAGE_BYTES
+from heldby.golang.objects.spans import PAGE_BYTES
 from heldby.heap.heap import Heap
 from heldby.units import format_bytes
 

@@ -14,9 +14,9 @@ from typing import Final, Literal
 import numpy as np
 
 from heldby.analysis.holder_tree import HolderTree
-from heldby.golang import type_scan as scan
-from heldby.golang.functions import package_of
-from heldby.golang.types import (
+from heldby.golang.functions.functions import package_of
+from heldby.golang.types import type_scan as scan
+from heldby.golang.types.types import (
     FIRST_DESCRIPTOR,
     KIND_BUCKET_MAP,
     KIND_CHANNEL,

@@ -20,8 +20,8 @@ from heldby.analysis.answer import Holder, KeptIn, StoredBy
 from heldby.analysis.holder_tree import HolderTree
 from heldby.analysis.store_places import Container, StorePlace, store_places
 from heldby.errors import HeldbyError
-from heldby.golang.functions import FunctionTable, Position, package_of
-from heldby.golang.storing_code import Operands, StoringCode
+from heldby.golang.code.storing_code import Operands, StoringCode
+from heldby.golang.functions.functions import FunctionTable, Position, package_of
 from heldby.heap.code_knowledge import code_facts
 from heldby.heap.heap import Heap
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.structs import words_at
-from heldby.golang.type_layout import SLICE, STRING
+from heldby.golang.runtime.structs import words_at
+from heldby.golang.types.type_layout import SLICE, STRING
 from heldby.heap.heap import Heap
 
 U32 = NDArray[np.uint32]

@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 from heldby.analysis.answer import TextAlternative
 from heldby.analysis.holder_tree import HolderTree
 from heldby.analysis.text_scopes import Scope, ScopeFinder
-from heldby.golang.type_layout import is_map_bucket, is_map_group
-from heldby.golang.typing_arrays import slot_bytes_of
-from heldby.golang.unit_kernels import assign_heads
-from heldby.golang.value_walk_kernels import (
+from heldby.golang.texts.unit_kernels import assign_heads
+from heldby.golang.texts.value_walk_kernels import (
     CYCLES,
     FULL,
     FUNCTIONS,
@@ -34,6 +32,8 @@ from heldby.golang.value_walk_kernels import (
     VALUES,
     VISIBLE,
 )
+from heldby.golang.types.type_layout import is_map_bucket, is_map_group
+from heldby.golang.typing.typing_arrays import slot_bytes_of
 from heldby.heap.object_use import map_innards
 from heldby.heap.value_walk import Measured, ValueWalk
 from heldby.units import format_count

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from heldby.analysis.containers import entry_counts
 from heldby.analysis.holder_tree import HolderTree
-from heldby.golang import type_scan as scan
-from heldby.golang.type_layout import is_map_group
-from heldby.golang.types import KIND_BUCKET_MAP, KIND_MAP, STRING_DATA, TypeTable
-from heldby.golang.unit_kernels import CONTAINER, HEAD, list_entries
-from heldby.golang.value_walk_kernels import Units
+from heldby.golang.texts.unit_kernels import CONTAINER, HEAD, list_entries
+from heldby.golang.texts.value_walk_kernels import Units
+from heldby.golang.types import type_scan as scan
+from heldby.golang.types.type_layout import is_map_group
+from heldby.golang.types.types import KIND_BUCKET_MAP, KIND_MAP, STRING_DATA, TypeTable
 from heldby.heap.object_use import ObjectUse, map_innards
 from heldby.heap.value_walk import ValueWalk
 

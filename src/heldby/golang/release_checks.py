@@ -13,11 +13,11 @@ from typing import Final
 import numpy as np
 
 from heldby.errors import CheckFailed, Unsupported
-from heldby.golang.layout import KNOWN_RELEASES, Layout
-from heldby.golang.objects import ObjectTable
-from heldby.golang.references import References
-from heldby.golang.stacks import Outcome, Stacks
-from heldby.golang.typing_arrays import SIZE_CLASSES
+from heldby.golang.goroutines.stacks import Outcome, Stacks
+from heldby.golang.layouts.layout import KNOWN_RELEASES, Layout
+from heldby.golang.objects.objects import ObjectTable
+from heldby.golang.objects.references import References
+from heldby.golang.typing.typing_arrays import SIZE_CLASSES
 
 #: Offsets that are not looked up by name, because they were the same in every release: file, structure, fields.
 FIXED_OFFSETS: Final = (

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from heldby.golang.functions import FunctionTable
-from heldby.golang.memory_profile import MemoryProfile, read_memory_profile
-from heldby.golang.runtime import Runtime
-from heldby.golang.specials import SpecialTable
+from heldby.golang.functions.functions import FunctionTable
+from heldby.golang.objects.specials import SpecialTable
+from heldby.golang.profile.memory_profile import MemoryProfile, read_memory_profile
+from heldby.golang.runtime.runtime import Runtime
 from heldby.heap.code_knowledge import CodeKnowledge
 
 

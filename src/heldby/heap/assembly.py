@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.references import References
+from heldby.golang.objects.references import References
 from heldby.graph.csr import Graph
 from heldby.heap.roots import NO_GROUP, RootTable
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from heldby.binary import code_constants as cc
 from heldby.binary.code_references import CodeFacts, code_functions, receiver_type_name, scan_code
 from heldby.errors import HeldbyError
-from heldby.golang import type_scan as scan
-from heldby.golang.functions import FunctionTable
-from heldby.golang.runtime import Runtime
-from heldby.golang.types import GoType, TypeTable
-from heldby.golang.variables import is_runtime_name
+from heldby.golang.code.variables import is_runtime_name
+from heldby.golang.functions.functions import FunctionTable
+from heldby.golang.runtime.runtime import Runtime
+from heldby.golang.types import type_scan as scan
+from heldby.golang.types.types import GoType, TypeTable
 
 _MAX_USERS: Final = 4
 # A word this far behind the last address that code refers to is not taken for a part of that variable.

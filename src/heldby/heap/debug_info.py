@@ -8,8 +8,8 @@ from typing import Final
 
 from heldby.binary.dwarf import Dwarf, read_dwarf
 from heldby.errors import HeldbyError
-from heldby.golang.dwarf_import import DwarfImport
-from heldby.golang.types import Field, TypeTable
+from heldby.golang.types.dwarf_import import DwarfImport
+from heldby.golang.types.types import Field, TypeTable
 from heldby.heap.process import Process
 from heldby.heap.programs import LoadedProgram
 

@@ -9,10 +9,10 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.module import lie_in
-from heldby.golang.objects import ObjectTable
-from heldby.golang.runtime import Runtime
-from heldby.golang.variables import Variables
+from heldby.golang.code.variables import Variables
+from heldby.golang.objects.objects import ObjectTable
+from heldby.golang.runtime.module import lie_in
+from heldby.golang.runtime.runtime import Runtime
 from heldby.heap.code_knowledge import CodeKnowledge
 from heldby.heap.debug_info import DebugInfo, ProgramDebugInfo
 from heldby.heap.process import Process

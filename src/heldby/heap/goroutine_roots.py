@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.functions import FunctionTable, short_name
-from heldby.golang.goroutines import Goroutines
-from heldby.golang.objects import ObjectTable
-from heldby.golang.stacks import RootKind as StackRootKind
-from heldby.golang.stacks import Stacks
+from heldby.golang.functions.functions import FunctionTable, short_name
+from heldby.golang.goroutines.goroutines import Goroutines
+from heldby.golang.goroutines.stacks import RootKind as StackRootKind
+from heldby.golang.goroutines.stacks import Stacks
+from heldby.golang.objects.objects import ObjectTable
 from heldby.heap.debug_info import DebugInfo
 from heldby.heap.roots import RootBuilder, RootKind
 

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.memory_profile import MemoryProfile
-from heldby.golang.objects import ObjectTable
-from heldby.golang.specials import SpecialTable
-from heldby.golang.variables import Variables
+from heldby.golang.code.variables import Variables
+from heldby.golang.objects.objects import ObjectTable
+from heldby.golang.objects.specials import SpecialTable
+from heldby.golang.profile.memory_profile import MemoryProfile
 from heldby.graph.csr import Graph
 from heldby.graph.deferral import Deferred
 from heldby.graph.dominators import DominatorTree, dominators

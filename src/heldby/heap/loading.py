@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.functions import FunctionTable
-from heldby.golang.goroutine_list import find_goroutines
-from heldby.golang.goroutines import Goroutines, read_goroutines
-from heldby.golang.layout import is_newer
-from heldby.golang.object_types import type_objects
-from heldby.golang.objects import read_objects
-from heldby.golang.references import read_references
+from heldby.golang.code.variables import Variables
+from heldby.golang.functions.functions import FunctionTable
+from heldby.golang.goroutines.goroutine_list import find_goroutines
+from heldby.golang.goroutines.goroutines import Goroutines, read_goroutines
+from heldby.golang.goroutines.stacks import read_stacks
+from heldby.golang.layouts.layout import is_newer
+from heldby.golang.objects.objects import read_objects
+from heldby.golang.objects.references import read_references
+from heldby.golang.objects.spans import read_spans
+from heldby.golang.objects.specials import read_specials
 from heldby.golang.release_checks import caveat, check_heap
-from heldby.golang.runtime import Runtime
-from heldby.golang.spans import read_spans
-from heldby.golang.specials import read_specials
-from heldby.golang.stacks import read_stacks
-from heldby.golang.types import TypeTable
-from heldby.golang.variables import Variables
+from heldby.golang.runtime.runtime import Runtime
+from heldby.golang.types.types import TypeTable
+from heldby.golang.typing.object_types import type_objects
 from heldby.graph.deferral import defer_ways
 from heldby.heap.allocation_profile import allocation_profile
 from heldby.heap.assembly import assemble_graph

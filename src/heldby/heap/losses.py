@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from heldby.golang.objects import ObjectTable
-from heldby.golang.references import References
-from heldby.golang.specials import SpecialTable
+from heldby.golang.objects.objects import ObjectTable
+from heldby.golang.objects.references import References
+from heldby.golang.objects.specials import SpecialTable
 
 
 def losses(objects: ObjectTable, references: References, specials: SpecialTable) -> list[str]:

@@ -8,12 +8,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.label_kernels import label_chosen
-from heldby.golang.labels import describe, label_of, unknown_labels
-from heldby.golang.object_types import ObjectTypes, RootSlots, heap_view, type_columns
-from heldby.golang.objects import ObjectTable
-from heldby.golang.references import References
-from heldby.golang.type_word_kernels import HeapView, TypeColumns
+from heldby.golang.objects.objects import ObjectTable
+from heldby.golang.objects.references import References
+from heldby.golang.typing.label_kernels import label_chosen
+from heldby.golang.typing.labels import describe, label_of, unknown_labels
+from heldby.golang.typing.object_types import ObjectTypes, RootSlots, heap_view, type_columns
+from heldby.golang.typing.type_word_kernels import HeapView, TypeColumns
 from heldby.heap.roots import RootTable
 
 UNKNOWN: Final = np.uint32(1 << 31)

@@ -10,9 +10,26 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang import type_scan as scan
-from heldby.golang.object_types import ObjectTypes, type_columns
-from heldby.golang.object_use_kernels import (
+from heldby.golang.types import type_scan as scan
+from heldby.golang.types.type_layout import (
+    INTERFACE,
+    NOTHING,
+    SLICE,
+    STRING,
+    TypeLayouts,
+    is_map_bucket,
+    is_map_group,
+)
+from heldby.golang.types.types import (
+    KIND_BUCKET_MAP,
+    KIND_MAP,
+    KIND_MAP_EXTRA,
+    KIND_MAP_OVERFLOW,
+    KIND_MAP_TABLE,
+    TypeTable,
+)
+from heldby.golang.typing.object_types import ObjectTypes, type_columns
+from heldby.golang.typing.object_use_kernels import (
     COLUMNS,
     MAP_BUCKET,
     MAP_GROUP,
@@ -22,24 +39,7 @@ from heldby.golang.object_use_kernels import (
     account_objects,
     find_use,
 )
-from heldby.golang.type_layout import (
-    INTERFACE,
-    NOTHING,
-    SLICE,
-    STRING,
-    TypeLayouts,
-    is_map_bucket,
-    is_map_group,
-)
-from heldby.golang.type_word_kernels import HeapView, TypeColumns
-from heldby.golang.types import (
-    KIND_BUCKET_MAP,
-    KIND_MAP,
-    KIND_MAP_EXTRA,
-    KIND_MAP_OVERFLOW,
-    KIND_MAP_TABLE,
-    TypeTable,
-)
+from heldby.golang.typing.type_word_kernels import HeapView, TypeColumns
 from heldby.heap.heap import Heap
 from heldby.heap.naming import root_slots
 

@@ -12,10 +12,10 @@ from heldby.binary.build_info import BuildInfo, read_build_info
 from heldby.binary.dwarf import read_dwarf
 from heldby.binary.executable import Executable
 from heldby.errors import NotGoProcess, Truncated, WrongExecutable
-from heldby.golang.dwarf_layout import dwarf_layout
-from heldby.golang.layout import Layout
+from heldby.golang.layouts.dwarf_layout import dwarf_layout
+from heldby.golang.layouts.layout import Layout
 from heldby.golang.release_checks import check_layout, without_debug_information
-from heldby.golang.runtime import Runtime, find_runtime
+from heldby.golang.runtime.runtime import Runtime, find_runtime
 from heldby.heap.programs import LoadedProgram, find_libraries, find_program, with_read_only_parts
 from heldby.heap.symbols_file import names_from
 from heldby.memory.core_file import CoreFile

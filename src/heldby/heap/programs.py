@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from heldby.binary.executable import Executable, open_executable, parse_executable
 from heldby.errors import FormatError, HeldbyError, NoExecutable, WrongExecutable
-from heldby.golang.module import AddressRange
+from heldby.golang.runtime.module import AddressRange
 from heldby.memory.core_file import CoreFile, EmbeddedFile
 from heldby.memory.image import Image
 from heldby.memory.paging_kernels import PageTable, build_page_table

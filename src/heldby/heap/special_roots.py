@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.differences import CLEANUP_HAS_CALL
-from heldby.golang.objects import ObjectTable
-from heldby.golang.references import References
-from heldby.golang.run_queues import queued_cleanups, queued_finalizers
-from heldby.golang.runtime import Runtime
-from heldby.golang.specials import CLEANUP, FINALIZER, WEAK_HANDLE, SpecialTable
+from heldby.golang.layouts.differences import CLEANUP_HAS_CALL
+from heldby.golang.objects.objects import ObjectTable
+from heldby.golang.objects.references import References
+from heldby.golang.objects.run_queues import queued_cleanups, queued_finalizers
+from heldby.golang.objects.specials import CLEANUP, FINALIZER, WEAK_HANDLE, SpecialTable
+from heldby.golang.runtime.runtime import Runtime
 from heldby.heap.roots import RootBuilder, RootKind
 
 

@@ -13,10 +13,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang import type_scan as scan
-from heldby.golang.type_layout import POINTER, SLICE, TypeLayouts
-from heldby.golang.types import GoType, TypeTable
-from heldby.golang.variables import Variables
+from heldby.golang.code.variables import Variables
+from heldby.golang.types import type_scan as scan
+from heldby.golang.types.type_layout import POINTER, SLICE, TypeLayouts
+from heldby.golang.types.types import GoType, TypeTable
 
 U64 = NDArray[np.uint64]
 STATIC_TEMPORARY: Final = "..stmp_"

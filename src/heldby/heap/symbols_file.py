@@ -15,8 +15,8 @@ import numpy as np
 
 from heldby.binary.executable import Executable, open_executable
 from heldby.errors import UsageError, WrongExecutable
-from heldby.golang.function_rows import read_module_functions, text_at
-from heldby.golang.runtime import Runtime
+from heldby.golang.functions.function_rows import read_module_functions, text_at
+from heldby.golang.runtime.runtime import Runtime
 from heldby.heap.programs import LoadedProgram, NameSource, Shift
 
 # Borders of what a module's symbols lie in, as the linker and moduledata call them; the code comes first.

@@ -1,4 +1,4 @@
-"""Measuring what Go values would take in other forms: the walk of `golang.value_walk_kernels` over a `Heap`."""
+"""Measuring what Go values would take in other forms: the walk of `golang.texts.value_walk_kernels` over a `Heap`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.interface_words import dynamic_types, itab_type
-from heldby.golang.json_text_kernels import Memory, TextRules
-from heldby.golang.layout import Layout
-from heldby.golang.map_walk_kernels import MapLayout
-from heldby.golang.number_text_kernels import POWERS_OF_TEN
-from heldby.golang.runtime import Runtime
-from heldby.golang.value_programs import ValuePrograms
-from heldby.golang.value_walk_kernels import (
+from heldby.golang.layouts.layout import Layout
+from heldby.golang.runtime.runtime import Runtime
+from heldby.golang.texts.json_text_kernels import Memory, TextRules
+from heldby.golang.texts.map_walk_kernels import MapLayout
+from heldby.golang.texts.number_text_kernels import POWERS_OF_TEN
+from heldby.golang.texts.value_programs import ValuePrograms
+from heldby.golang.texts.value_walk_kernels import (
     DONE,
     NOTE_COUNT,
     STACK_COLUMNS,
@@ -27,6 +26,7 @@ from heldby.golang.value_walk_kernels import (
     Units,
     measure_values,
 )
+from heldby.golang.typing.interface_words import dynamic_types, itab_type
 from heldby.heap.heap import Heap
 from heldby.heap.programs import read_only_pages
 

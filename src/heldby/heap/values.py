@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heldby.golang.functions import FunctionTable
+from heldby.golang.functions.functions import FunctionTable
 from heldby.golang.values import ValueReader
 from heldby.heap.heap import Heap
 

@@ -10,8 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from heldby.golang.memory_profile import MemoryProfile
-from heldby.golang.profile_frames import ProfileFrame
+from heldby.golang.profile.memory_profile import MemoryProfile
+from heldby.golang.profile.profile_frames import ProfileFrame
 from heldby.profiles.pprof_write import FrameName, MappedCode, ProfileBuilder
 
 SAMPLE_TYPES: Final = (

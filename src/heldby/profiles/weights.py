@@ -8,7 +8,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.functions import package_of
+from heldby.golang.functions.functions import package_of
 from heldby.profiles.pprof_write import FrameName
 from heldby.profiles.profile import Profile
 

@@ -9,7 +9,7 @@ from typing import Final
 from rich.cells import cell_len
 
 from heldby.analysis.answer import Answer, Frame, Held
-from heldby.golang.functions import package_of
+from heldby.golang.functions.functions import package_of
 from heldby.render.plain_text import printable, shorten, without_folders
 from heldby.render.waterfall import percent
 from heldby.units import format_count

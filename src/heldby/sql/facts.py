@@ -14,9 +14,9 @@ from heldby.analysis.answering import answer_of
 from heldby.analysis.drilldown.grouping import Grouping, by_package, by_type
 from heldby.analysis.holder_tree import HolderTree, build_holder_tree
 from heldby.analysis.ownership import Ownership, ownership_of
-from heldby.golang.functions import FunctionTable
-from heldby.golang.goroutine_list import find_goroutines
-from heldby.golang.goroutines import Goroutines, read_goroutines
+from heldby.golang.functions.functions import FunctionTable
+from heldby.golang.goroutines.goroutine_list import find_goroutines
+from heldby.golang.goroutines.goroutines import Goroutines, read_goroutines
 from heldby.graph.csr import NONE
 from heldby.heap.heap import Heap
 from heldby.heap.roots import RootKind

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from heldby.analysis.answer import Holder
 from heldby.analysis.table import Kind
-from heldby.golang.layout import Layout
+from heldby.golang.layouts.layout import Layout
 from heldby.sql.facts import Facts, Known, Texts, texts
 from heldby.sql.schema import ColumnOf, TableOf
 

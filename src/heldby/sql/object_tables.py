@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from heldby.analysis.drilldown.grouping import by_type_number, package_of_type
 from heldby.analysis.table import Kind
-from heldby.golang.object_types import EVIDENCE_NAMES
-from heldby.golang.types import FIRST_DESCRIPTOR, GoType, TypeTable
+from heldby.golang.types.types import FIRST_DESCRIPTOR, GoType, TypeTable
+from heldby.golang.typing.object_types import EVIDENCE_NAMES
 from heldby.sql.facts import Facts, Known, Texts, texts
 from heldby.sql.schema import ColumnOf, TableOf
 

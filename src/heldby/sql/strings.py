@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.string_values import Strings, string_values
-from heldby.golang.text_kernels import copy_pieces
+from heldby.golang.texts.text_kernels import copy_pieces
 from heldby.sql.facts import Facts, Known, Texts
 
 LONGEST_TEXT: Final = 1024

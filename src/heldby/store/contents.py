@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from heldby.analysis.answer import Answer
 from heldby.analysis.answering import answer_of
 from heldby.analysis.holder_tree import HolderTree, build_holder_tree
-from heldby.golang.object_types import EVIDENCE_NAMES
-from heldby.golang.type_layout import Program
+from heldby.golang.types.type_layout import Program
+from heldby.golang.typing.object_types import EVIDENCE_NAMES
 from heldby.heap.heap import Heap
 from heldby.store.plain import to_plain
 

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from heldby.analysis.answer import Answer
 from heldby.analysis.holder_tree import HolderTree
-from heldby.golang.functions import FunctionTable
-from heldby.golang.memory_profile import MemoryProfile
-from heldby.golang.object_types import ObjectTypes
-from heldby.golang.objects import ObjectTable, read_objects
-from heldby.golang.references import References
-from heldby.golang.spans import read_spans
-from heldby.golang.specials import read_specials
-from heldby.golang.type_layout import LabelTable, Program, TypeLayouts
-from heldby.golang.types import Field, GoType, MadeTypes, TypeTable
-from heldby.golang.variables import Variables
+from heldby.golang.code.variables import Variables
+from heldby.golang.functions.functions import FunctionTable
+from heldby.golang.objects.objects import ObjectTable, read_objects
+from heldby.golang.objects.references import References
+from heldby.golang.objects.spans import read_spans
+from heldby.golang.objects.specials import read_specials
+from heldby.golang.profile.memory_profile import MemoryProfile
+from heldby.golang.types.type_layout import LabelTable, Program, TypeLayouts
+from heldby.golang.types.types import Field, GoType, MadeTypes, TypeTable
+from heldby.golang.typing.object_types import ObjectTypes
 from heldby.graph.csr import Graph
 from heldby.graph.deferral import Deferred
 from heldby.graph.dominators import DominatorTree

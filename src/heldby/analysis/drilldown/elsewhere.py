@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from heldby.errors import UsageError
-from heldby.golang.functions import FunctionTable, short_name
-from heldby.golang.goroutine_list import find_goroutines
-from heldby.golang.goroutines import read_goroutines
-from heldby.golang.spans import PAGE_BYTES
+from heldby.golang.functions.functions import FunctionTable, short_name
+from heldby.golang.goroutines.goroutine_list import find_goroutines
+from heldby.golang.goroutines.goroutines import read_goroutines
+from heldby.golang.objects.spans import PAGE_BYTES
 from heldby.heap.heap import Heap
 from heldby.units import format_size_class
 

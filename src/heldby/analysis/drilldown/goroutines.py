@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from heldby.analysis.drilldown.leaks import Leaks, find_leaks
 from heldby.analysis.table import Column, Kind, Table, column, text_column
-from heldby.golang.functions import FunctionTable, short_name
-from heldby.golang.goroutine_list import find_goroutines
-from heldby.golang.goroutines import Goroutines, read_goroutines
-from heldby.golang.layout import Layout
-from heldby.golang.stacks import Stacks, read_stacks
+from heldby.golang.functions.functions import FunctionTable, short_name
+from heldby.golang.goroutines.goroutine_list import find_goroutines
+from heldby.golang.goroutines.goroutines import Goroutines, read_goroutines
+from heldby.golang.goroutines.stacks import Stacks, read_stacks
+from heldby.golang.layouts.layout import Layout
 from heldby.graph.csr import NONE
 from heldby.heap.heap import Heap
 from heldby.heap.roots import RootKind

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.functions import package_of
-from heldby.golang.types import TypeTable
+from heldby.golang.functions.functions import package_of
+from heldby.golang.types.types import TypeTable
 from heldby.graph.set_kernels import row_numbers
 from heldby.heap.heap import Heap
 from heldby.heap.naming import UNKNOWN

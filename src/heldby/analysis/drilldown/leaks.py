@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.goroutines import Goroutines
-from heldby.golang.waiting import Waits, read_waits
+from heldby.golang.goroutines.goroutines import Goroutines
+from heldby.golang.goroutines.waiting import Waits, read_waits
 from heldby.graph.csr import NONE, Graph
 from heldby.graph.waking import reach_and_wake
 from heldby.heap.heap import Heap

@@ -16,10 +16,10 @@ from heldby.analysis.rss.evidence import read_evidence
 from heldby.analysis.sites import shown_stacks
 from heldby.analysis.string_values import text_bytes
 from heldby.analysis.table import Table
-from heldby.golang.functions import short_name
-from heldby.golang.object_types import EVIDENCE_NAMES
-from heldby.golang.specials import CLEANUP, FINALIZER, PROFILE, WEAK_HANDLE
-from heldby.golang.types import STRING_DATA
+from heldby.golang.functions.functions import short_name
+from heldby.golang.objects.specials import CLEANUP, FINALIZER, PROFILE, WEAK_HANDLE
+from heldby.golang.types.types import STRING_DATA
+from heldby.golang.typing.object_types import EVIDENCE_NAMES
 from heldby.golang.values import Limits, Value
 from heldby.golang.values.places import path_at
 from heldby.graph.csr import NONE

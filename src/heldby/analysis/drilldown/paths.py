@@ -15,7 +15,7 @@ from heldby.analysis.drilldown.selection import pattern
 from heldby.analysis.holder_tree import build_holder_tree, merge_ways
 from heldby.analysis.table import Kind, Table, column, number_column, text_column
 from heldby.errors import UsageError
-from heldby.golang.functions import short_name
+from heldby.golang.functions.functions import short_name
 from heldby.graph.csr import NONE, Graph
 from heldby.graph.reach import ShortestPaths
 from heldby.graph.ways import ways_back, ways_to

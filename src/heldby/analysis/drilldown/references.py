@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from heldby.analysis.holder_tree import build_holder_tree
 from heldby.analysis.table import Kind, Table, column, text_column
 from heldby.errors import UsageError
-from heldby.golang.functions import short_name
+from heldby.golang.functions.functions import short_name
 from heldby.graph.csr import NONE
 from heldby.heap.heap import Heap
 from heldby.heap.roots import RootKind

@@ -14,8 +14,8 @@ from heldby.analysis.holder_tree import HolderTree
 from heldby.analysis.ownership import ownership_of
 from heldby.analysis.string_values import Strings, string_values
 from heldby.analysis.table import Kind, Table, column, text_column
-from heldby.golang.text_kernels import copy_pieces
-from heldby.golang.text_search_kernels import find_bytes
+from heldby.golang.texts.text_kernels import copy_pieces
+from heldby.golang.texts.text_search_kernels import find_bytes
 from heldby.graph.csr import NONE
 from heldby.heap.heap import Heap
 

@@ -13,9 +13,9 @@ from heldby.analysis.drilldown.selection import EVERYTHING, Selection
 from heldby.analysis.holder_tree import build_holder_tree
 from heldby.analysis.holders import holder_rows
 from heldby.analysis.table import Column, Kind, Table, column, text_column
-from heldby.golang.functions import short_name
-from heldby.golang.goroutine_list import find_goroutines
-from heldby.golang.goroutines import read_goroutines
+from heldby.golang.functions.functions import short_name
+from heldby.golang.goroutines.goroutine_list import find_goroutines
+from heldby.golang.goroutines.goroutines import read_goroutines
 from heldby.graph.csr import NONE
 from heldby.graph.retained_sets import sum_up
 from heldby.heap.heap import Heap

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.errors import LimitExceeded, UsageError
-from heldby.golang import type_scan as scan
-from heldby.golang.types import FIRST_DESCRIPTOR, TypeTable
+from heldby.golang.types import type_scan as scan
+from heldby.golang.types.types import FIRST_DESCRIPTOR, TypeTable
 from heldby.heap.heap import Heap
 
 _MOST_VALUES = 1 << 28

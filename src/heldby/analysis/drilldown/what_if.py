@@ -18,8 +18,8 @@ from heldby.analysis.drilldown.path_lookup import find_place, references_to
 from heldby.analysis.holder_tree import HolderTree, build_holder_tree
 from heldby.analysis.table import Kind, Table, column, text_column
 from heldby.errors import UsageError
-from heldby.golang.goroutine_list import find_goroutines
-from heldby.golang.goroutines import read_goroutines
+from heldby.golang.goroutines.goroutine_list import find_goroutines
+from heldby.golang.goroutines.goroutines import read_goroutines
 from heldby.graph.csr import Graph
 from heldby.graph.reach import reachability
 from heldby.heap.heap import Heap

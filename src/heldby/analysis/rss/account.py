@@ -22,16 +22,16 @@ from heldby.analysis.rss.runtime_rows import OTHER_ROW, stack_rows, structure_ro
 from heldby.analysis.rss.settings import collector_facts, settings_of
 from heldby.analysis.rss.verdict import verdict_of
 from heldby.errors import HeldbyError
-from heldby.golang.collector import Collector, read_collector
-from heldby.golang.free_pages import FreePages, heap_arenas, read_free_pages
-from heldby.golang.goroutine_list import find_goroutines
-from heldby.golang.goroutines import read_goroutines
-from heldby.golang.memory_statistics import MemoryStatistics, read_memory_statistics
-from heldby.golang.runtime import Runtime
-from heldby.golang.runtime_metadata import runtime_structures
-from heldby.golang.scheduler import find_processors, find_threads
-from heldby.golang.spans import SpanTable, read_spans
-from heldby.golang.stack_memory import StackMemory, stack_memory
+from heldby.golang.books.collector import Collector, read_collector
+from heldby.golang.books.free_pages import FreePages, heap_arenas, read_free_pages
+from heldby.golang.books.memory_statistics import MemoryStatistics, read_memory_statistics
+from heldby.golang.books.runtime_metadata import runtime_structures
+from heldby.golang.books.stack_memory import StackMemory, stack_memory
+from heldby.golang.goroutines.goroutine_list import find_goroutines
+from heldby.golang.goroutines.goroutines import read_goroutines
+from heldby.golang.goroutines.scheduler import find_processors, find_threads
+from heldby.golang.objects.spans import SpanTable, read_spans
+from heldby.golang.runtime.runtime import Runtime
 from heldby.heap.heap import Heap
 from heldby.heap.process import Process
 from heldby.memory.core_file import CoreFile

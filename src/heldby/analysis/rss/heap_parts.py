@@ -13,8 +13,8 @@ from heldby.analysis.answer import Frame, RssPart
 from heldby.analysis.estimates import estimates
 from heldby.analysis.finalizer_reach import GARBAGE, LIVE
 from heldby.analysis.sites import sampled_objects, shown_stacks
-from heldby.golang.spans import SpanTable
-from heldby.golang.type_word_kernels import BY_CHOICE, BY_PREFIX
+from heldby.golang.objects.spans import SpanTable
+from heldby.golang.typing.type_word_kernels import BY_CHOICE, BY_PREFIX
 from heldby.heap.heap import Heap
 
 _MOST_TYPES: Final = 12

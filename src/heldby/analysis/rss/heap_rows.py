@@ -12,9 +12,9 @@ from heldby.analysis.finalizer_reach import GARBAGE, LIVE, ONLY_FINALIZERS
 from heldby.analysis.rss.evidence import Claims, Evidence
 from heldby.analysis.rss.heap_parts import garbage_of, live_parts, parts_by_type
 from heldby.analysis.slot_kernels import account_slots
-from heldby.golang.free_pages import FreePages
-from heldby.golang.objects import ObjectTable
-from heldby.golang.spans import PAGE_BYTES, SpanTable
+from heldby.golang.books.free_pages import FreePages
+from heldby.golang.objects.objects import ObjectTable
+from heldby.golang.objects.spans import PAGE_BYTES, SpanTable
 from heldby.heap.heap import Heap
 from heldby.memory.image import ADDRESS_END
 from heldby.memory.residency import Residency

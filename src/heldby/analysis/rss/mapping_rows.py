@@ -14,7 +14,7 @@ from heldby.analysis.answer import RssPart, RssRow
 from heldby.analysis.rss.evidence import U64, Claims, Evidence
 from heldby.analysis.rss.runtime_rows import OTHER_ROW
 from heldby.errors import NotCaptured
-from heldby.golang.structs import StructRows
+from heldby.golang.runtime.structs import StructRows
 from heldby.heap.process import Process
 from heldby.memory.core_file import CoreFile
 from heldby.memory.mappings import MappedMemory, Mapping

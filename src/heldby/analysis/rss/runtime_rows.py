@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from heldby.analysis.answer import RssRow
 from heldby.analysis.rss.evidence import Claims, Evidence
-from heldby.golang import runtime_metadata as metadata
-from heldby.golang.memory_statistics import MemoryStatistics
-from heldby.golang.runtime_metadata import Structures
-from heldby.golang.stack_memory import StackMemory
+from heldby.golang.books import runtime_metadata as metadata
+from heldby.golang.books.memory_statistics import MemoryStatistics
+from heldby.golang.books.runtime_metadata import Structures
+from heldby.golang.books.stack_memory import StackMemory
 from heldby.units import format_count
 
 STACKS_ROW: Final = "goroutine stacks, used"

@@ -12,8 +12,8 @@ from typing import Any, Final
 from heldby.analysis.answer import CollectorFacts, RssRow, Setting
 from heldby.analysis.rss.cgroup import Charge
 from heldby.analysis.rss.evidence import Evidence
-from heldby.golang.collector import Collector
-from heldby.golang.memory_statistics import MemoryStatistics
+from heldby.golang.books.collector import Collector
+from heldby.golang.books.memory_statistics import MemoryStatistics
 from heldby.units import format_bytes
 
 _PERCENTS: Final = (50, 100, 200)

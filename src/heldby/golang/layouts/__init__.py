@@ -1,1 +1,1 @@
-"""Structure layouts of the Go runtime, one JSON file per minor release."""
+"""Offsets of the runtime's structures by release: the tables (JSON), the door to them, and how releases differ."""

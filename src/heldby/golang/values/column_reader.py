@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.structs import words_at
-from heldby.golang.text_kernels import copy_pieces
+from heldby.golang.runtime.structs import words_at
+from heldby.golang.texts.text_kernels import copy_pieces
 from heldby.golang.values import field_columns as columns
 from heldby.golang.values.field_columns import Leaf
 from heldby.golang.values.memory import GoMemory

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from heldby.errors import NotCaptured
-from heldby.golang import type_scan as scan
+from heldby.golang.types import type_scan as scan
 from heldby.golang.values.memory import GoMemory
 
 _DEEPEST: Final = 16

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from heldby.golang import type_scan as scan
-from heldby.golang.layout import Layout
-from heldby.golang.type_layout import is_atomic_pointer
-from heldby.golang.types import KIND_BUCKET_MAP, KIND_CHANNEL, KIND_MAP, Field, GoType, TypeTable
+from heldby.golang.layouts.layout import Layout
+from heldby.golang.types import type_scan as scan
+from heldby.golang.types.type_layout import is_atomic_pointer
+from heldby.golang.types.types import KIND_BUCKET_MAP, KIND_CHANNEL, KIND_MAP, Field, GoType, TypeTable
 
 BOOL, SIGNED, UNSIGNED, REAL, TEXT, TIME, ADDRESS, DYNAMIC, COUNT = range(9)
 _SIZES: Final = {2: 8, 3: 1, 4: 2, 5: 4, 6: 8, 7: 8, 8: 1, 9: 2, 10: 4, 11: 8, 12: 8, 13: 4, 14: 8}

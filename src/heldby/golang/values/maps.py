@@ -13,10 +13,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.map_places import Place, slot_places
-from heldby.golang.runtime import Runtime
-from heldby.golang.structs import words_at
-from heldby.golang.types import TypeTable
+from heldby.golang.runtime.runtime import Runtime
+from heldby.golang.runtime.structs import words_at
+from heldby.golang.types.map_places import Place, slot_places
+from heldby.golang.types.types import TypeTable
 
 _MAP: Final = "internal/runtime/maps.Map"
 _TABLE: Final = "internal/runtime/maps.table"

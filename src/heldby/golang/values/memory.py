@@ -8,11 +8,11 @@ from typing import Final
 import numpy as np
 
 from heldby.errors import NotCaptured
-from heldby.golang import type_scan as scan
-from heldby.golang.interface_words import itab_type
-from heldby.golang.objects import ObjectTable
-from heldby.golang.runtime import Runtime
-from heldby.golang.types import Field, TypeTable
+from heldby.golang.objects.objects import ObjectTable
+from heldby.golang.runtime.runtime import Runtime
+from heldby.golang.types import type_scan as scan
+from heldby.golang.types.types import Field, TypeTable
+from heldby.golang.typing.interface_words import itab_type
 
 _LONGEST: Final = 1 << 40
 # reflect.Kind of numbers; an int and a uintptr have 8 bytes on the machines that are read.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from heldby.golang import type_scan as scan
-from heldby.golang.types import KIND_CLOSURE, TypeTable
+from heldby.golang.types import type_scan as scan
+from heldby.golang.types.types import KIND_CLOSURE, TypeTable
 
 _DEEPEST: Final = 64
 

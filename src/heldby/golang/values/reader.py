@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from heldby.golang.functions import FunctionTable
-from heldby.golang.object_types import ObjectTypes
-from heldby.golang.objects import ObjectTable
-from heldby.golang.runtime import Runtime
-from heldby.golang.type_layout import is_map_group
-from heldby.golang.types import CLOSURE, FIRST_DESCRIPTOR, STRING_DATA, TypeTable
+from heldby.golang.functions.functions import FunctionTable
+from heldby.golang.objects.objects import ObjectTable
+from heldby.golang.runtime.runtime import Runtime
+from heldby.golang.types.type_layout import is_map_group
+from heldby.golang.types.types import CLOSURE, FIRST_DESCRIPTOR, STRING_DATA, TypeTable
+from heldby.golang.typing.object_types import ObjectTypes
 from heldby.golang.values.memory import GoMemory
 from heldby.golang.values.value import Form, Value
 from heldby.golang.values.walk import Limits, Walk

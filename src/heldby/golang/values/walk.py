@@ -13,10 +13,9 @@ from typing import Final, Protocol
 import numpy as np
 
 from heldby.errors import NotCaptured
-from heldby.golang import type_scan as scan
-from heldby.golang.object_types import ObjectTypes
-from heldby.golang.type_layout import is_atomic_pointer
-from heldby.golang.types import (
+from heldby.golang.types import type_scan as scan
+from heldby.golang.types.type_layout import is_atomic_pointer
+from heldby.golang.types.types import (
     KIND_BUCKET_MAP,
     KIND_CHANNEL,
     KIND_CLOSURE,
@@ -25,6 +24,7 @@ from heldby.golang.types import (
     GoType,
     TypeTable,
 )
+from heldby.golang.typing.object_types import ObjectTypes
 from heldby.golang.values.error_messages import error_message
 from heldby.golang.values.known_structs import bytes_text, number_text, struct_text
 from heldby.golang.values.maps import MapEntries, group_entries, map_entries

@@ -1,0 +1,1 @@
+"""The runtime's accounts of itself: counters, the collector's settings, metadata, free pages, stack memory."""

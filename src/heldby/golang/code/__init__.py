@@ -1,0 +1,1 @@
+"""What the program's code tells: types it allocates, closures, variables, statements that store."""

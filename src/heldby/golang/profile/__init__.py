@@ -1,0 +1,1 @@
+"""The runtime's own memory profile: which stacks allocated the sampled objects."""

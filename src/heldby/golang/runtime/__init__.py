@@ -1,0 +1,1 @@
+"""Finding the Go runtime in memory, and reading its structures as columns."""

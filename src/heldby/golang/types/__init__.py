@@ -1,0 +1,1 @@
+"""Go types: the runtime's descriptors, and what lies in each word of a value."""

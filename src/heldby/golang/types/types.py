@@ -1,0 +1,458 @@
+"""`TypeTable`: every Go type that an object can have, by a dense number; 0 is unknown.
+
+Numbers below `FIRST_DESCRIPTOR` are memory without a descriptor (string data, tiny blocks, closures); then
+come the program's own descriptors in address order; then types that exist only for the reader: the parts
+of a map, a channel's header, a closure with its captures, types that DWARF alone knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.errors import InternalError, NotCaptured
+from heldby.golang.layouts.differences import WEAK_HANDLES_STAND_ALONE
+from heldby.golang.layouts.layout import Layout
+from heldby.golang.runtime.module import Module
+from heldby.golang.runtime.runtime import Runtime
+from heldby.golang.types import type_scan as scan
+from heldby.golang.types.type_scan import Descriptors, scan_descriptors
+from heldby.memory.image import Image
+
+UNKNOWN, STRING_DATA, TINY_BLOCK, CLOSURE, WEAK_HANDLE, CLEANUP_ARGUMENT = range(6)
+FIRST_DESCRIPTOR: Final = 8
+# Kinds beyond reflect's 26, for what has no descriptor.
+KIND_MEMORY, KIND_CLOSURE, KIND_MAP, KIND_MAP_TABLE, KIND_CHANNEL = range(32, 37)
+# Of maps made of buckets (Go 1.21 to 1.23): runtime.hmap, runtime.mapextra, and the list of overflow buckets.
+KIND_BUCKET_MAP, KIND_MAP_EXTRA, KIND_MAP_OVERFLOW = range(37, 40)
+_Number = TypeVar("_Number", bound=np.generic)
+_OVERFLOW: Final = " overflow"
+_MAX_NAME_READ: Final = 1 << 15
+_MAX_METHODS: Final = 4096
+_EMBEDDED, _HAS_TAG = 8, 2
+_BUILTIN_NAMES: Final = {
+    UNKNOWN: "unknown",
+    STRING_DATA: "string",
+    TINY_BLOCK: "tiny block",
+    CLOSURE: "func",
+    WEAK_HANDLE: "weak handle",
+    CLEANUP_ARGUMENT: "cleanup argument",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a struct: its name, type number and byte offset; `tag` is the text behind it, as written."""
+
+    name: str
+    type: int
+    offset: int
+    embedded: bool = False
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoType:
+    """A type, understood.
+
+    Attributes:
+        name: as Go's ``%v`` prints it, e.g. ``main.Entry``, ``map[string]int``.
+        kind: ``reflect.Kind``, or one of the ``KIND_*`` numbers of this module.
+        size: bytes of a value.
+        ptrbytes: bytes of the prefix that holds pointers.
+        elem, key: type numbers, 0 where there is none.
+        length: of an array.
+        fields: of a struct or closure.
+        package: import path of a named type, empty where unknown.
+    """
+
+    name: str
+    kind: int
+    size: int
+    ptrbytes: int
+    elem: int = 0
+    key: int = 0
+    length: int = 0
+    fields: tuple[Field, ...] = ()
+    package: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeTypes:
+    """Types without a descriptor, in the order of their numbers, which follow those of the descriptors.
+
+    Attributes:
+        types: what is known of each.
+        pointer_masks: of each, as in `TypeTable.pointer_mask`.
+        parts: numbers of the parts of maps and channels, by role and type number.
+    """
+
+    types: tuple[GoType, ...]
+    pointer_masks: tuple[int, ...]
+    parts: Mapping[tuple[str, int], int]
+
+
+class TypeTable:
+    """All types of a program. Building it costs one scan of the type sections; details are read on demand.
+
+    Attributes:
+        size, ptrbytes: ``int64[n]``.
+        kind: ``uint8[n]``.
+        elem: ``uint32[n]``, type number of elements, 0 where there is none.
+        length: ``int64[n]``, of arrays; 1 for everything else.
+        direct: ``bool[n]``, an interface holds the value itself.
+        pointer_mask: ``uint64[n]``, pointer words of types with at most 512 bytes of pointer prefix.
+    """
+
+    def __init__(self, image: Image, layout: Layout, descriptors: Descriptors) -> None:
+        self._image = image
+        self.layout = layout
+        self._descriptors = descriptors
+        count = FIRST_DESCRIPTOR + descriptors.addr.size
+        self._end_of_descriptors = count
+        self._used = count
+        self.size = _column(np.int64, descriptors.size)
+        self.ptrbytes = _column(np.int64, descriptors.ptrbytes)
+        self.kind = _column(np.uint8, descriptors.kind)
+        self.direct = _column(np.bool_, descriptors.direct)
+        self.pointer_mask = _column(np.uint64, descriptors.pointer_mask)
+        has_elem = np.isin(descriptors.kind, (scan.ARRAY, scan.CHAN, scan.POINTER, scan.SLICE)) | (
+            descriptors.kind == scan.MAP
+        )
+        word = np.where(descriptors.kind == scan.MAP, descriptors.extra[:, 1], descriptors.extra[:, 0])
+        self.elem = _column(np.uint32, np.where(has_elem, self.numbers_at(word), 0))
+        is_array = descriptors.kind == scan.ARRAY
+        self.length = _column(np.int64, np.where(is_array, descriptors.extra[:, 2].astype(np.int64), 1))
+        self.kind[:FIRST_DESCRIPTOR] = KIND_MEMORY
+        self.kind[CLOSURE] = KIND_CLOSURE
+        self.size[STRING_DATA] = 1
+        self.size[CLOSURE] = 8
+        self.size[TINY_BLOCK] = self.size[CLEANUP_ARGUMENT] = 16
+        self.size[WEAK_HANDLE] = 16 if WEAK_HANDLES_STAND_ALONE.holds(layout) else 8
+        self._known: dict[int, GoType] = {}
+        self._by_name: dict[str, list[int]] | None = None
+        self._synthetic: dict[tuple[str, int], int] = {}
+
+    def __len__(self) -> int:
+        return self._used
+
+    @classmethod
+    def read(cls, runtime: Runtime) -> TypeTable:
+        """Return the types of the program's descriptors."""
+        return cls.of_modules(runtime.image, runtime.layout, runtime.modules)
+
+    @classmethod
+    def of_modules(cls, image: Image, layout: Layout, modules: Iterable[Module]) -> TypeTable:
+        """Return the types whose descriptors lie in `modules`."""
+        return cls(image, layout, scan_descriptors(image, layout, tuple(modules)))
+
+    def numbers_at(self, addrs: NDArray[np.uint64]) -> NDArray[np.uint32]:
+        """Return the type numbers of descriptor addresses, 0 where there is no descriptor."""
+        known = self._descriptors.addr
+        if not known.size:
+            return np.zeros(addrs.size, np.uint32)
+        at = np.minimum(np.searchsorted(known, addrs), known.size - 1)
+        return np.where(known[at] == addrs, at + FIRST_DESCRIPTOR, 0).astype(np.uint32)
+
+    def number_at(self, addr: int) -> int:
+        """Return the type number of the descriptor at `addr`, 0 where there is none."""
+        return int(self.numbers_at(np.array([addr], np.uint64))[0])
+
+    @property
+    def descriptor_addrs(self) -> NDArray[np.uint64]:
+        """Addresses of all descriptors, ascending; number i lies at ``[i - FIRST_DESCRIPTOR]``."""
+        return self._descriptors.addr
+
+    @property
+    def descriptor_hashes(self) -> NDArray[np.uint32]:
+        """The runtime's hashes of the types, in the order of `descriptor_addrs`."""
+        return self._descriptors.hash
+
+    def __getitem__(self, number: int) -> GoType:
+        """Return what is known of type `number`; read on first use."""
+        known = self._known.get(number)
+        if known is None:
+            known = self._known[number] = self._understand(number)
+        return known
+
+    def method_count(self, number: int) -> int:
+        """Return the methods that an interface type demands; 0 for every other type."""
+        at = number - FIRST_DESCRIPTOR
+        if not 0 <= at < self._descriptors.addr.size or self.kind[number] != scan.INTERFACE:
+            return 0
+        return int(self._descriptors.extra[at, 2])
+
+    def named(self, name: str) -> list[int]:
+        """Return the numbers of the descriptors with that ``%v`` name, e.g. ``runtime.sudog``."""
+        return self._names().get(name, [])
+
+    def name(self, number: int) -> str:
+        """Return the ``%v`` name of a type without reading its fields."""
+        is_descriptor = FIRST_DESCRIPTOR <= number < self._end_of_descriptors
+        return self._type_name(number) if is_descriptor and number not in self._known else self[number].name
+
+    def starting_with(self, prefix: str) -> list[int]:
+        """Return the numbers of the descriptors whose name starts with `prefix`."""
+        return [n for name, numbers in self._names().items() if name.startswith(prefix) for n in numbers]
+
+    def _names(self) -> dict[str, list[int]]:
+        if self._by_name is None:
+            self._by_name = {}
+            for number in range(FIRST_DESCRIPTOR, self._end_of_descriptors):
+                self._by_name.setdefault(self._type_name(number), []).append(number)
+        return self._by_name
+
+    def display_name(self, number: int) -> str:
+        """Return the type's name; with its full import path where two types share the short one."""
+        known = self[number]
+        if known.package and "/" in known.package and len(self.named(known.name)) > 1:
+            return f"{known.package.rpartition('/')[0]}/{known.name}"
+        return known.name
+
+    def add(self, known: GoType, *, pointer_mask: int = 0) -> int:
+        """Give a type that has no descriptor a number of its own."""
+        number = self._used
+        if number >= self.size.size:
+            for name in ("size", "ptrbytes", "kind", "direct", "pointer_mask", "elem", "length"):
+                old = getattr(self, name)
+                setattr(self, name, np.concatenate([old, np.zeros(max(1024, old.size), old.dtype)]))
+        self._used += 1
+        self.define(number, known, pointer_mask=pointer_mask)
+        return number
+
+    def define(self, number: int, known: GoType, *, pointer_mask: int = 0) -> None:
+        """Say what a type made by `add` is, once its parts have numbers."""
+        self.size[number], self.ptrbytes[number], self.kind[number] = known.size, known.ptrbytes, known.kind
+        self.elem[number], self.pointer_mask[number] = known.elem, pointer_mask
+        self.length[number] = known.length if known.kind == scan.ARRAY else 1
+        self._known[number] = known
+
+    def made(self) -> MadeTypes:
+        """Return the types that were added to those of the descriptors."""
+        numbers = range(self._end_of_descriptors, self._used)
+        masks = tuple(int(self.pointer_mask[number]) for number in numbers)
+        return MadeTypes(tuple(self._known[number] for number in numbers), masks, dict(self._synthetic))
+
+    def make_again(self, made: MadeTypes) -> None:
+        """Add types that another table of the same descriptors had; they get the same numbers."""
+        if self._used != self._end_of_descriptors:
+            raise InternalError("types were added before those of another table")
+        for known, mask in zip(made.types, made.pointer_masks, strict=True):
+            self.add(known, pointer_mask=mask)
+        self._synthetic.update(made.parts)
+
+    def synthetic(self, role: str, base: int) -> int:
+        """Return the number of a part that belongs to map or channel type `base`.
+
+        Roles: ``channel``; ``map`` (its header); of Swiss maps ``table``, ``table pointer``, ``group``; of maps
+        made of buckets ``bucket``, ``bucket pointer``, ``extra``, ``overflow``. 0 where the type has no such part.
+        """
+        key = (role, base)
+        if key not in self._synthetic:
+            self._synthetic[key] = self._make(role, base)
+        return self._synthetic[key]
+
+    def _make(self, role: str, base: int) -> int:
+        of = self[base]
+        layout = self.layout
+        if role in ("group", "bucket"):
+            return self._map_part(base) if self._has_buckets(base) == (role == "bucket") else 0
+        if role in ("bucket pointer", "extra", "overflow"):
+            return self._make_bucket_part(role, base)
+        if role == "map":
+            if self._has_buckets(base):
+                # 48 bytes up to Go 1.23, 56 in 1.24 and 1.25, which count how often a map was cleared.
+                words = [layout.offset("runtime.hmap", f) // 8 for f in ("buckets", "oldbuckets", "extra")]
+                size = layout.size("runtime.hmap")
+                known = GoType(
+                    name=of.name, kind=KIND_BUCKET_MAP, size=size, ptrbytes=max(words) * 8 + 8, elem=base
+                )
+                return self.add(known, pointer_mask=sum(1 << word for word in words))
+            known = GoType(name=of.name, kind=KIND_MAP, size=48, ptrbytes=24, elem=base)
+            return self.add(known, pointer_mask=1 << 2)
+        if role == "table":
+            known = GoType(name=of.name + " table", kind=KIND_MAP_TABLE, size=32, ptrbytes=24, elem=base)
+            return self.add(known, pointer_mask=1 << 2)
+        if role == "table pointer":
+            name = of.name + " directory"
+            table = self.synthetic("table", base)
+            return self.add(
+                GoType(name=name, kind=scan.POINTER, size=8, ptrbytes=8, elem=table), pointer_mask=1
+            )
+        runtime_type = next(iter(self.named("runtime.hchan")), 0)
+        size = layout.size("runtime.hchan")
+        known = GoType(
+            name=of.name,
+            kind=KIND_CHANNEL,
+            size=size,
+            ptrbytes=int(self.ptrbytes[runtime_type]) or size // 8 * 8,
+            elem=base,
+            fields=self[runtime_type].fields if runtime_type else (),
+        )
+        return self.add(known, pointer_mask=int(self.pointer_mask[runtime_type]))
+
+    def _make_bucket_part(self, role: str, base: int) -> int:
+        """Make ``runtime.mapextra``, ``[]*bmap`` or ``*bmap`` of one map type (runtime/map.go, Go 1.23)."""
+        name = self[base].name + (" extra" if role == "extra" else _OVERFLOW)
+        if role == "extra":
+            known = GoType(name=name, kind=KIND_MAP_EXTRA, size=24, ptrbytes=24, elem=base)
+            return self.add(known, pointer_mask=0b111)
+        if role == "overflow":
+            known = GoType(name=name, kind=KIND_MAP_OVERFLOW, size=24, ptrbytes=8, elem=base)
+        else:
+            bucket = self.synthetic("bucket", base)
+            known = GoType(name=name, kind=scan.POINTER, size=8, ptrbytes=8, elem=bucket)
+        return self.add(known, pointer_mask=1)
+
+    def is_bucket_pointer(self, number: int) -> bool:
+        """Tell whether a type is ``*bmap`` in a map's list of overflow buckets, made by `synthetic`."""
+        return number >= self._end_of_descriptors and self[number].name.endswith(_OVERFLOW)
+
+    def _map_part(self, base: int) -> int:
+        """Return what a map type's values are made of, its group or bucket; 0 for types without a descriptor."""
+        at = base - FIRST_DESCRIPTOR
+        known = 0 <= at < self._descriptors.addr.size and self.kind[base] == scan.MAP
+        return self.number_at(int(self._descriptors.extra[at, 2])) if known else 0
+
+    def bucket_pointers(self) -> list[int]:
+        """Return the types that `is_bucket_pointer`."""
+        return [
+            number
+            for number in range(self._end_of_descriptors, self._used)
+            if int(self.kind[number]) == scan.POINTER and self.is_bucket_pointer(number)
+        ]
+
+    def made_of_buckets(self) -> bool:
+        """Tell whether this program's maps are made of buckets: up to Go 1.23, and builds of 1.24 and 1.25."""
+        return any(self._has_buckets(number) for number in np.flatnonzero(self.kind == scan.MAP).tolist())
+
+    def _has_buckets(self, base: int) -> bool:
+        """Tell whether values of map type `base` are made of buckets: the descriptor says it, not the release.
+
+        cmd/compile/internal/reflectdata (Go 1.23), MapBucketType: ``topbits [8]uint8`` is a bucket's first field.
+        """
+        part = self._map_part(base)
+        fields = self[part].fields if part else ()
+        return bool(fields) and fields[0].name == "topbits"
+
+    def _understand(self, number: int) -> GoType:
+        if number in _BUILTIN_NAMES or number < FIRST_DESCRIPTOR:
+            name = _BUILTIN_NAMES.get(number, "unknown")
+            return GoType(name=name, kind=int(self.kind[number]), size=int(self.size[number]), ptrbytes=0)
+        descriptors, at = self._descriptors, number - FIRST_DESCRIPTOR
+        kind = int(descriptors.kind[at])
+        key = self.number_at(int(descriptors.extra[at, 0])) if kind == scan.MAP else 0
+        return GoType(
+            name=self._type_name(number),
+            kind=kind,
+            size=int(self.size[number]),
+            ptrbytes=int(self.ptrbytes[number]),
+            elem=int(self.elem[number]),
+            key=key,
+            length=int(self.length[number]) if kind == scan.ARRAY else 0,
+            fields=self._fields(at) if kind == scan.STRUCT else (),
+            package=self._package(at),
+        )
+
+    def _type_name(self, number: int) -> str:
+        at = number - FIRST_DESCRIPTOR
+        name = self._name_at(int(self._descriptors.name[at]))
+        starred = bool(self._descriptors.tflag[at] & scan.EXTRA_STAR)
+        return name[1:] if starred and name.startswith("*") else name
+
+    def _name_at(self, addr: int) -> str:
+        try:
+            return self._name_record(addr)[0]
+        except NotCaptured:
+            return "?"
+
+    def _name_record(self, addr: int) -> tuple[str, int, int]:
+        """Return a name (internal/abi/type.go, abi.Name), its flags, and where the record goes on."""
+        flags = self._image.u8(addr)
+        text, end = self._counted_text(addr + 1)
+        return text, flags, end
+
+    def _counted_text(self, addr: int) -> tuple[str, int]:
+        """Return the text behind its length, a varint of at most two bytes, and where it ends."""
+        length, at = self._image.u8(addr), addr + 1
+        if length >= 128:
+            length, at = (length & 127) | (self._image.u8(at) & 127) << 7, at + 1
+        text = self._image.read(at, min(length, _MAX_NAME_READ)).decode("utf-8", "replace")
+        return text, at + length
+
+    def _fields(self, at: int) -> tuple[Field, ...]:
+        words = scan.struct_field_words(self._image, self._descriptors.extra[at])
+        if words is None:
+            return ()
+        numbers = self.numbers_at(np.ascontiguousarray(words[:, 1]))
+        fields = []
+        for (name_addr, _, offset), number in zip(words.tolist(), numbers.tolist(), strict=True):
+            try:
+                name, flags, end = self._name_record(name_addr)
+                tag = self._counted_text(end)[0] if flags & _HAS_TAG else ""
+            except NotCaptured:
+                name, flags, tag = "?", 0, ""
+            fields.append(Field(name, number, offset, bool(flags & _EMBEDDED), tag))
+        return tuple(fields)
+
+    def _package(self, at: int) -> str:
+        """Return the import path from the descriptor's uncommon part, empty where there is none."""
+        if not self._descriptors.tflag[at] & scan.NAMED:
+            return ""
+        try:
+            uncommon = self._uncommon(at)
+            offset = self._image.i32(uncommon) if uncommon else 0
+            return self._name_record(self._names_base(at) + offset)[0] if offset > 0 else ""
+        except NotCaptured:
+            return ""
+
+    def _uncommon(self, at: int) -> int:
+        """Return where a descriptor's uncommon part lies (abi.UncommonType), 0 where there is none."""
+        descriptors = self._descriptors
+        if not descriptors.tflag[at] & scan.UNCOMMON:
+            return 0
+        kind = int(descriptors.kind[at])
+        size = self._map_descriptor_bytes(at) if kind == scan.MAP else int(scan.KIND_BYTES[kind])
+        return int(descriptors.addr[at]) + size
+
+    def _names_base(self, at: int) -> int:
+        """Return what the name offsets near a descriptor count from."""
+        descriptors = self._descriptors
+        return int(descriptors.name[at]) - self._image.i32(int(descriptors.addr[at]) + 40)
+
+    def method_names(self, number: int) -> frozenset[str]:
+        """Return the methods of a type that is no interface, as its descriptor lists them.
+
+        Names stay in the list when the linker removes the code.
+        """
+        at = number - FIRST_DESCRIPTOR
+        if not 0 <= at < self._descriptors.addr.size:
+            return frozenset()
+        try:
+            uncommon = self._uncommon(at)
+            if not uncommon:
+                return frozenset()
+            count, first = self._image.u32(uncommon + 4) & 0xFFFF, uncommon + self._image.u32(uncommon + 8)
+            base = self._names_base(at)
+            offsets = [self._image.i32(first + 16 * index) for index in range(min(count, _MAX_METHODS))]
+            return frozenset(self._name_record(base + offset)[0] for offset in offsets if offset > 0)
+        except NotCaptured:
+            return frozenset()
+
+    def _map_descriptor_bytes(self, at: int) -> int:
+        """Return the size of a map type's descriptor; builds of 1.24 and 1.25 have one of two kinds."""
+        old = self._has_buckets(at + FIRST_DESCRIPTOR)
+        names = ("internal/abi.OldMapType",) if old else ("internal/abi.SwissMapType",)
+        return next(
+            self.layout.size(name) for name in (*names, "internal/abi.MapType") if self.layout.has(name)
+        )
+
+
+def _column(dtype: type[_Number], values: NDArray[Any]) -> NDArray[_Number]:
+    out = np.zeros(FIRST_DESCRIPTOR + values.size + 1024, dtype)
+    out[FIRST_DESCRIPTOR : FIRST_DESCRIPTOR + values.size] = values
+    return out

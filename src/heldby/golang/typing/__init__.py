@@ -1,0 +1,1 @@
+"""Giving each object its Go type, and names for people."""

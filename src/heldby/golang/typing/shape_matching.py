@@ -1,0 +1,419 @@
+"""Typing by shape: objects that no typed pointer leads to, above all those that stripped globals hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldby.golang.runtime.runtime import Runtime
+from heldby.golang.types import type_scan as scan
+from heldby.golang.types.type_layout import TypeLayouts
+from heldby.golang.types.types import TypeTable
+from heldby.golang.typing.large_shapes import LargeShapes
+from heldby.golang.typing.shape_kernels import (
+    IMPOSSIBLE,
+    POINT,
+    ShapeChecks,
+    common_targets,
+    match_shapes,
+    read_pointer_bits,
+)
+from heldby.golang.typing.type_word_kernels import DynamicTypes, HeapView, TypeColumns, TypingState
+from heldby.golang.typing.typing_arrays import group_equal
+
+U32 = NDArray[np.uint32]
+U64 = NDArray[np.uint64]
+KIND_BOOL: Final = 1
+_SAMPLE: Final = 2048
+_MAX_CANDIDATES: Final = 2048
+_MAX_PAIRS: Final = 1 << 23
+_MAX_ALL_PAIRS: Final = 1 << 26
+_MAX_OBJECTS: Final = 1 << 22
+_MAX_SAMPLED: Final = 1 << 19
+_MAX_BYTES: Final = 512
+_MAX_CHOICE: Final = 16
+_MAX_DEPTH: Final = 32
+# Generic shapes stand for types that have a descriptor of their own; parts of maps and channels are known by
+# their map and channel; closures by their function.
+_NEVER_ALLOCATED: Final = re.compile(
+    r"^go\.shape|[\[,]go\.shape|^struct \{ F uintptr|^maps\.(Map|table)$|^runtime\.(hchan|hmap|mapextra)$"
+)
+
+
+class ShapeIndex:
+    """Types by the size of their slot and their pointer bits: the candidates for an object of that shape."""
+
+    def __init__(
+        self,
+        types: TypeTable,
+        layouts: TypeLayouts,
+        columns: Callable[[], TypeColumns],
+        slot_bytes: Callable[[U64], U64],
+        *,
+        with_large: bool = False,
+    ) -> None:
+        self._types = types
+        self._with_large = with_large
+        self._layouts = layouts
+        self._slot_bytes = slot_bytes
+        self._first_parts = np.zeros(0, np.uint32)
+        self._checks: dict[int, tuple[NDArray[np.int64], U64, U64]] = {}
+        containers = self._map_parts()
+        numbers = np.concatenate([self._allocatable(), containers])
+        table = columns()
+        size, mask = table.size[numbers], table.mask[numbers]
+        small = size <= _MAX_BYTES
+        self.large_numbers = numbers
+        numbers, size, mask = numbers[small], size[small], mask[small]
+        self._numbers, self._size, self._mask = numbers, size, mask
+        self._slot = slot_bytes(size)
+        shapes, self._shape_of = np.unique(np.stack([size, mask]), axis=1, return_inverse=True)
+        self._shape_of = self._shape_of.reshape(-1)
+        self._shape_size, self._shape_mask = shapes[0], shapes[1]
+        self.pointer_to: dict[int, int] = {}
+        pointers = np.flatnonzero(types.kind[: len(types)] == scan.POINTER)
+        for number in pointers[::-1].tolist():
+            self.pointer_to[int(types.elem[number])] = number
+        for kind, role in ((scan.MAP, "map"), (scan.CHAN, "channel")):
+            for number in np.flatnonzero(types.kind[: len(types)] == kind)[::-1].tolist():
+                self.pointer_to[types.synthetic(role, number)] = number
+
+    def _map_parts(self) -> U32:
+        """Return the records of every map; of map types with equal groups or buckets the one without a name."""
+        types = self._types
+        chosen: dict[int, int] = {}
+        for number in np.flatnonzero(types.kind[: len(types)] == scan.MAP).tolist():
+            group = types.synthetic("group", number) or types.synthetic("bucket", number)
+            if group and (group not in chosen or types[number].name.startswith("map[")):
+                chosen[group] = number
+        parts: list[int] = []
+        for number in chosen.values():
+            swiss = types.synthetic("group", number) != 0
+            roles = ("map", "table") if swiss else ("map", "extra", "overflow")
+            parts.extend(types.synthetic(role, number) for role in roles)
+            types.synthetic("table pointer" if swiss else "bucket pointer", number)
+        return np.array(parts, np.uint32)
+
+    def _allocatable(self) -> U32:
+        """Return the types that an object with pointers can have; of more than 512 bytes where asked to."""
+        types = self._types
+        kinds = types.kind[: len(types)]
+        usable = np.isin(kinds, (scan.STRUCT, scan.STRING, scan.INTERFACE, scan.SLICE))
+        usable &= types.ptrbytes[: len(types)] > 0
+        usable &= self._with_large | (
+            (types.size[: len(types)] <= _MAX_BYTES) & (types.pointer_mask[: len(types)] != 0)
+        )
+        numbers = [
+            number
+            for number in np.flatnonzero(usable).tolist()
+            if not _NEVER_ALLOCATED.search(types.name(number))
+        ]
+        return np.array(numbers, np.uint32)
+
+    def candidates(self, elemsize: int, bits: int) -> U32:
+        """Return the packed types whose values have these pointer bits in a slot of that size."""
+        one = (self._slot == elemsize) & (self._mask == np.uint64(bits))
+        runs = self._runs(elemsize, bits)
+        many = np.isin(self._shape_of, runs)
+        found = np.concatenate([self._numbers[one] * 2, self._numbers[many] * 2 + 1])
+        return found.astype(np.uint32)
+
+    def _runs(self, elemsize: int, bits: int) -> NDArray[np.intp]:
+        """Return the shapes that repeat, at least twice, to exactly these bits in a slot of that size."""
+        step = self._shape_size >> np.uint64(3)
+        made = np.zeros(step.size, np.uint64)
+        hit = np.zeros(step.size, np.bool_)
+        for k in range(elemsize // 8):
+            shift = step * np.uint64(k)
+            inside = shift + step <= elemsize // 8
+            if not inside.any():
+                break
+            made |= np.where(inside, self._shape_mask << np.minimum(shift, np.uint64(63)), np.uint64(0))
+            if k:
+                total = self._shape_size * np.uint64(k + 1)
+                hit |= inside & (made == np.uint64(bits)) & (self._slot_bytes(total) == elemsize)
+        return np.flatnonzero(hit)
+
+    def checks(self, total: int, numbers: U32) -> ShapeChecks:
+        """Return the checks of these types' contents, in arrays for `total` types."""
+        counts = np.zeros(total + 1, np.int64)
+        parts: list[tuple[NDArray[np.int64], U64, U64]] = []
+        for number in np.unique(numbers).tolist():
+            if number not in self._checks:
+                self._checks[number] = self._content_checks(number)
+            counts[number + 1] = self._checks[number][0].size
+            parts.append(self._checks[number])
+        if not parts:
+            nothing = np.zeros(0, np.uint64)
+            return ShapeChecks(counts, np.zeros(0, np.uint32), nothing, nothing)
+        words, never, padding = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return ShapeChecks(np.cumsum(counts), words.astype(np.uint32), never, padding)
+
+    def first_parts(self, total: int) -> U32:
+        """Return the type that each type starts with, 0 where it has no parts; for `total` types."""
+        if self._first_parts.size < total:
+            types, found = self._types, np.zeros(total, np.uint32)
+            kinds = types.kind[: len(types)]
+            arrays = np.flatnonzero(kinds == scan.ARRAY)
+            found[arrays] = types.elem[arrays]
+            for number in np.flatnonzero(kinds == scan.STRUCT).tolist():
+                first = [f.type for f in types[number].fields if f.offset == 0 and types.size[f.type]]
+                found[number] = first[0] if first else 0
+            self._first_parts = found
+        return self._first_parts
+
+    def _content_checks(self, number: int) -> tuple[NDArray[np.int64], U64, U64]:
+        """Return the words of a type that have bits no value has, or padding; and those bits."""
+        size = min(int(self._types.size[number]), _MAX_BYTES)
+        never = np.zeros(-(-size // 8) * 8, np.uint8)
+        padding = np.zeros(never.size, np.uint8)
+        padding[:size] = 0xFF
+        self._cover(number, 0, never, padding, _MAX_DEPTH)
+        never_words, padding_words = never.view(np.uint64), padding.view(np.uint64)
+        at = np.flatnonzero((never_words != 0) | (padding_words != 0))
+        return at, never_words[at], padding_words[at]
+
+    def _cover(
+        self, number: int, start: int, never: NDArray[np.uint8], padding: NDArray[np.uint8], depth: int
+    ) -> None:
+        """Clear `padding` where a value of the type has bytes, and set `never` for its booleans."""
+        of = self._types[number]
+        if of.kind == scan.STRUCT and 0 < len(of.fields) <= _MAX_BYTES and depth:
+            for field in of.fields:
+                if field.type != number and start + field.offset < never.size:
+                    self._cover(field.type, start + field.offset, never, padding, depth - 1)
+        elif of.kind == scan.ARRAY and depth and of.length <= _MAX_BYTES:
+            step = int(self._types.size[of.elem])
+            for at in range(start, min(start + of.length * step, never.size), max(step, 1)):
+                self._cover(of.elem, at, never, padding, depth - 1)
+        else:
+            padding[start : start + of.size] = 0
+            if of.kind == KIND_BOOL:
+                never[start : start + 1] = 0xFE
+
+
+class _Scored(NamedTuple):
+    """Objects with the types that they can be: sorted by object, then the best score first."""
+
+    object: U32
+    type: U32
+    score: NDArray[np.int32]
+
+
+class ShapeMatcher:
+    """Finds types by shape for objects that are still unknown; the caller follows what they lead to."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        heap: HeapView,
+        index: ShapeIndex,
+        layouts: TypeLayouts,
+        allocated: NDArray[np.bool_],
+        large: LargeShapes | None = None,
+    ) -> None:
+        self._runtime = runtime
+        self._large = large
+        self._heap = heap
+        self._index = index
+        self._layouts = layouts
+        self._allocated = allocated
+        self._turn = 0
+        self._budget = _MAX_ALL_PAIRS
+        self._candidates: dict[tuple[int, int], U32] = {}
+        self._choices: dict[tuple[int, ...], int] = {}
+        self._lots = np.random.default_rng(1).integers(1, 1 << 63, 1 << 16, np.uint64)
+        ranges = [module.range("text", "end") for module in runtime.modules]
+        self._low, self._high = min(low for low, _ in ranges), max(high for _, high in ranges)
+
+    def match(
+        self,
+        objects: U32,
+        state: TypingState,
+        dynamic: DynamicTypes,
+        columns: Callable[[], TypeColumns],
+        *,
+        confirmed: bool,
+        sample: int | None,
+    ) -> tuple[U32, U32]:
+        """Return objects whose type their shape and contents decide, and their packed types.
+
+        Args:
+            objects: unknown objects of at most 512 bytes.
+            state: what is known of all objects.
+            dynamic: interface words.
+            columns: builds the type columns, once the programs of all candidates are there.
+            confirmed: accept only types for which something in the contents speaks.
+            sample: look at no more than this many objects of one shape; None for all.
+        """
+        scored = self._scored(objects, state, dynamic, columns, sample)
+        first, size, best, second = _ranks(scored)
+        # Without anything that speaks for it a type must be the only possible one.
+        good = ((size == 1) | (best > second)) & ((best >= POINT) if confirmed else (best >= 0))
+        return scored.object[first[good]], scored.type[first[good]]
+
+    def choose(
+        self,
+        objects: U32,
+        state: TypingState,
+        dynamic: DynamicTypes,
+        columns: Callable[[], TypeColumns],
+    ) -> tuple[U32, U32]:
+        """Return objects with several equally possible types, and a type that says what these agree on.
+
+        What every candidate says of a word is true whichever it is; so a list's head leads to elements even
+        though a head and an element look alike.
+        """
+        scored = self._scored(objects, state, dynamic, columns, None)
+        first, _, best, _ = _ranks(scored)
+        lead = np.repeat(np.arange(first.size), np.diff(np.append(first, scored.object.size)))
+        tied = scored.score == best[lead]
+        draws = np.where(tied, self._lots[scored.type % self._lots.size], np.uint64(0))
+        together = np.add.reduceat(draws, first) if first.size else draws
+        count = np.add.reduceat(tied.astype(np.int64), first) if first.size else first
+        packed = np.zeros(first.size, np.uint32)
+        elemsize = self._heap.elemsize[self._heap.span[scored.object[first]]]
+        example, group = group_equal(together, elemsize)
+        chosen = np.zeros(example.size, np.uint32)
+        for row, place in enumerate(example.tolist()):
+            rows = slice(int(first[place]), int(first[place]) + int(count[place]))
+            chosen[row] = self._choice(scored.type[rows], int(elemsize[place]))
+        packed = chosen[group]
+        decided = packed != 0
+        return scored.object[first[decided]], packed[decided]
+
+    def _choice(self, candidates: U32, elemsize: int) -> int:
+        """Return the packed type that stands for "one of these", 0 when nothing can be said."""
+        if not 1 < candidates.size <= _MAX_CHOICE or (candidates & np.uint32(1)).any():
+            return 0
+        key = tuple(sorted((candidates >> np.uint32(1)).tolist()))
+        if key not in self._choices:
+            self._choices[key] = self._layouts.add_choice(key, elemsize)
+        return self._choices[key] * 2
+
+    def _scored(
+        self,
+        objects: U32,
+        state: TypingState,
+        dynamic: DynamicTypes,
+        columns: Callable[[], TypeColumns],
+        sample: int | None,
+    ) -> _Scored:
+        """Return all possible types of the objects, best first for each object."""
+        # A part of very many, another one each time: what is learnt of them types the others.
+        stride = -(-objects.size // (_MAX_OBJECTS if sample is None else _MAX_SAMPLED))
+        self._turn += 1
+        objects = objects[self._turn % max(stride, 1) :: max(stride, 1)]
+        bits = np.zeros(objects.size, np.uint64)
+        read_pointer_bits(self._runtime.pages, self._heap, objects, bits)
+        pair_object, pair_type = self._pairs(objects[bits != 0], bits[bits != 0], state, sample)
+        if self._large is not None:
+            wide = objects[self._heap.bitmap[self._heap.span[objects]] == 0]
+            some, types = self._large_pairs(self._large, wide, state, sample)
+            pair_object, pair_type = np.concatenate([pair_object, some]), np.concatenate([pair_type, types])
+        numbers = np.unique(pair_type >> np.uint32(1))
+        self._layouts.ensure(numbers)
+        table = columns()
+        score = np.zeros(pair_object.size, np.int32)
+        match_shapes(
+            self._runtime.pages,
+            self._heap,
+            table,
+            dynamic,
+            self._index.checks(table.size.size, numbers),
+            self._used_types(table.size.size),
+            self._index.first_parts(table.size.size),
+            state.type,
+            state.evidence,
+            self._low,
+            self._high,
+            pair_object,
+            pair_type,
+            score,
+        )
+        possible = score > IMPOSSIBLE
+        pair_object, pair_type, score = pair_object[possible], pair_type[possible], score[possible]
+        order = np.lexsort((pair_type, -score, pair_object))
+        return _Scored(pair_object[order], pair_type[order], score[order])
+
+    def _large_pairs(
+        self, large: LargeShapes, objects: U32, state: TypingState, sample: int | None
+    ) -> tuple[U32, U32]:
+        pair_object, pair_type, plain = large.pairs(self._heap, objects, sample)
+        agreed = np.zeros(plain.size, np.uint32)
+        common_targets(self._runtime.pages, self._heap, state.type, plain, agreed)
+        runs, leads = self._pointer_runs(plain, agreed)
+        return np.concatenate([pair_object, runs]), np.concatenate([pair_type, leads])
+
+    def _used_types(self, total: int) -> NDArray[np.bool_]:
+        """Return which types the code allocates; the parts of a map or channel where it makes one."""
+        types, allocated = self._layouts.types, self._allocated
+        used = np.zeros(total, np.bool_)
+        used[: allocated.size] = allocated
+        if not allocated.any():
+            return used
+        made = np.arange(allocated.size, len(types))
+        used[made] = used[types.elem[made]]
+        maps = np.flatnonzero(used[: allocated.size] & (types.kind[: allocated.size] == scan.MAP))
+        for number in maps.tolist():
+            used[types.synthetic("group", number) or types.synthetic("bucket", number)] = True
+        return used
+
+    def _pairs(self, objects: U32, bits: U64, state: TypingState, sample: int | None) -> tuple[U32, U32]:
+        elemsize = self._heap.elemsize[self._heap.span[objects]]
+        example, group = group_equal(elemsize, bits)
+        order = np.argsort(group, kind="stable")
+        bounds = np.searchsorted(group[order], np.arange(example.size + 1))
+        agreed = np.zeros(objects.size, np.uint32)
+        common_targets(self._runtime.pages, self._heap, state.type, objects, agreed)
+        left, pair_object, pair_type = min(_MAX_PAIRS, self._budget), [objects[:0]], [objects[:0]]
+        for row, (size, mask) in enumerate(
+            zip(elemsize[example].tolist(), bits[example].tolist(), strict=True)
+        ):
+            mine = order[bounds[row] : bounds[row + 1]]
+            found = self._shape_candidates(size, mask)
+            if sample is not None and mine.size > sample:
+                mine = mine[:: mine.size // sample]
+            if mask & (mask + 1) == 0:
+                some, leads = self._pointer_runs(objects[mine], agreed[mine])
+                pair_object.append(some)
+                pair_type.append(leads)
+            if mine.size * found.size > left or found.size > _MAX_CANDIDATES:
+                continue
+            left -= mine.size * found.size
+            self._budget -= mine.size * found.size
+            pair_object.append(np.repeat(objects[mine], found.size))
+            pair_type.append(np.tile(found, mine.size))
+        return np.concatenate(pair_object), np.concatenate(pair_type)
+
+    def _shape_candidates(self, elemsize: int, bits: int) -> U32:
+        key = (elemsize, bits)
+        if key not in self._candidates:
+            self._candidates[key] = self._index.candidates(elemsize, bits)
+        return self._candidates[key]
+
+    def _pointer_runs(self, objects: U32, agreed: U32) -> tuple[U32, U32]:
+        """Return runs of pointers that all lead to objects of one type, and the run's type."""
+        leads = np.zeros(objects.size, np.uint32)
+        for packed in np.unique(agreed).tolist():
+            pointer = self._index.pointer_to.get(packed >> 1, 0) if packed and not packed & 1 else 0
+            if pointer:
+                leads[agreed == packed] = pointer * 2 + 1
+        return objects[leads != 0], leads[leads != 0]
+
+
+def _ranks(
+    scored: _Scored,
+) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
+    """Return for each object: where its types start, how many there are, the best and second-best score."""
+    objects, score = scored.object, scored.score
+    if not objects.size:
+        return np.zeros(0, np.intp), np.zeros(0, np.int64), score, score
+    first = np.flatnonzero(np.append(True, objects[1:] != objects[:-1]))
+    size = np.diff(np.append(first, objects.size))
+    second = score[np.minimum(first + 1, objects.size - 1)]
+    return first, size, score[first], np.where(size > 1, second, np.int32(IMPOSSIBLE))
