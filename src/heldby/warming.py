@@ -9,15 +9,16 @@ it with a run. Where it is out of date, the first run takes longer and nothing e
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from importlib import import_module, resources
 from pathlib import Path
 from typing import Any, Final
+
+from heldby.jit.signature import Kind, decoded, encoded
 
 _FILE: Final = "kernel_signatures.json"
 _FIRST_OF_TYPING: Final = "propagate"
@@ -56,78 +57,35 @@ def compile_ahead() -> None:
     collect_rarely()
     listed = json.loads(resources.files("heldby").joinpath(_FILE).read_text("utf-8"))
     for entry in ahead_of_a_run(listed):
-        with contextlib.suppress(Exception):  # another Numba, a kernel that was renamed
+        if True:  # another Numba, a kernel that was renamed
             kernel = getattr(import_module(entry["module"]), entry["kernel"])
-            kernel.compile(tuple(_decoded(argument) for argument in entry["arguments"]))
+            kernel.compiled(tuple(decoded(argument) for argument in entry["arguments"]))
 
 
 def record(paths: list[str]) -> list[dict[str, Any]]:
     """Analyse cores and return the kernels that were compiled, in order; needs an empty cache."""
     import heldby
     from heldby.analysis import answer_of
+    from heldby.jit import Kernel, watch_compilation
 
     kernels: list[dict[str, Any]] = []
     for path in paths:
         listed: dict[str, dict[str, Any]] = {}
-        with _watched(listed):
+
+        def compiling(kernel: Kernel, kinds: Sequence[Kind], listed: dict[str, Any] = listed) -> None:
+            function = kernel.function
+            entry = {
+                "module": function.__module__,
+                "kernel": function.__name__,
+                "arguments": [encoded(kind) for kind in kinds],
+            }
+            listed[json.dumps(entry)] = entry
+
+        with watch_compilation(compiling):
             answer_of(heldby.open(path, cache=False).heap)
         # What only another kind of core needs reads its executable, at the beginning of a run.
         kernels = list(listed.values()) + kernels
     return kernels
-
-
-@contextlib.contextmanager
-def _watched(listed: dict[str, dict[str, Any]]) -> Iterator[None]:
-    from numba.core import event
-
-    depth = 0
-
-    class Listener(event.Listener):  # type: ignore[misc]
-        def on_start(self, event: Any) -> None:
-            nonlocal depth
-            function = event.data["dispatcher"].py_func
-            if depth == 0:  # kernels that are compiled into others have no cache of their own
-                arguments = [_encoded(argument) for argument in event.data["args"]]
-                entry = {"module": function.__module__, "kernel": function.__name__, "arguments": arguments}
-                listed.setdefault(json.dumps(entry), entry)
-            depth += 1
-
-        def on_end(self, event: Any) -> None:  # noqa: ARG002
-            nonlocal depth
-            depth -= 1
-
-    with event.install_listener("numba:compile", Listener()):
-        yield
-
-
-def _encoded(argument: Any) -> Any:
-    """Return a Numba type as plain JSON: a scalar's name, an array's facts, or a named tuple's fields."""
-    from numba import types
-
-    if isinstance(argument, types.Array):
-        return [str(argument.dtype), argument.ndim, argument.layout, argument.mutable]
-    if isinstance(argument, types.BaseNamedTuple):
-        source = argument.instance_class
-        fields = [_encoded(field) for field in argument]
-        return {"tuple": [source.__module__, source.__name__], "fields": fields}
-    return str(argument)
-
-
-def _decoded(encoded: Any) -> Any:
-    """Return the Numba type of what `_encoded` wrote."""
-    from numba import types
-
-    if isinstance(encoded, list):
-        dtype, dimensions, layout, mutable = encoded
-        return types.Array(getattr(types, dtype), dimensions, layout, readonly=not mutable)
-    if isinstance(encoded, dict):
-        module, name = encoded["tuple"]
-        source = getattr(import_module(module), name)
-        fields = [_decoded(field) for field in encoded["fields"]]
-        if len({str(field) for field in fields}) == 1:
-            return types.NamedUniTuple(fields[0], len(fields), source)
-        return types.NamedTuple(fields, source)
-    return getattr(types, "boolean" if encoded == "bool" else encoded)
 
 
 def main(paths: list[str]) -> None:

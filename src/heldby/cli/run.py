@@ -96,10 +96,10 @@ class Run:
             what = f"  ({amount_text(amount, unit)})" if amount else ""
             self.log(f"{format_seconds(seconds):>8}  {name}{what}")
 
-        told: list[str] = []
+        told: list[object] = []
         warming: list[subprocess.Popen[bytes]] = []
 
-        def compiling(kernel: str) -> None:
+        def compiling(kernel: object, _kinds: object) -> None:
             if not told:
                 self.tell(
                     "heldby: compiling for this machine, once for each kind of question; this takes about 10 s"

@@ -1,0 +1,242 @@
+"""Where machine code is kept: fresh after changes, in safe folders only, and never a reason to fail.
+
+A folder for each module of kernels is named after a digest of that module and of all modules of ours that it
+imports, below one for the versions of Python, Numba and llvmlite, the CPU, and how this package compiles. Folders
+that others could write to are not used, because what they hold is executed (and heldby is often run with sudo,
+where HOME may be someone else's). Without any folder, each process compiles anew.
+
+A file holds one kernel for one list of kinds of arguments: a magic number, the SHA-256 of the rest, a line of JSON,
+and an object file. A damaged file is a miss.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import pwd
+import re
+import shutil
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from heldby.jit.signature import Kind, encoded
+
+_PACKAGE: Final = Path(__file__).parents[1]
+_HERE: Final = Path(__file__).parent
+_IMPORT = re.compile(r"^from (?P<module>heldby[\w.]*) import (?P<names>\([^)]*\)|[^\n#]*)", re.MULTILINE)
+_MAGIC: Final = b"heldby kernel 1\0"
+_TOUCHED_EVERY_S = 86_400
+_STALE_AFTER_S = 30 * 86_400
+_WAIT_S = 0.02
+_LONGEST_WAIT = 1000  # times `_WAIT_S`; the slowest kernel takes 4 s
+
+
+class CompiledKernel(NamedTuple):
+    """A kernel's object file, the name of the function in it, and what that returns."""
+
+    code: bytes
+    entry: str
+    returns: str | list[str] | None
+    """The NumPy name of a number, those of a tuple's, or None."""
+
+
+class Place:
+    """Where one kernel is kept, or would be; what another process is compiling is waited for."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._turn: int | None = None
+
+    def read(self) -> CompiledKernel | None:
+        """Return what is kept; None gives the turn to compile it, until `close`."""
+        if self._path is None:
+            return None
+        found = _read(self._path)
+        return _read(self._path) if found is None and self._take_turn(self._path) else found
+
+    def write(self, made: CompiledKernel) -> None:
+        """Keep it; a full disk is no reason to stop."""
+        if self._path is None:
+            return
+        header = json.dumps({"entry": made.entry, "returns": made.returns}).encode()
+        body = header + b"\n" + made.code
+        with suppress(OSError):
+            descriptor, temporary = tempfile.mkstemp(dir=self._path.parent)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(_MAGIC + hashlib.sha256(body).digest() + body)
+                Path(temporary).replace(self._path)
+            except OSError:
+                Path(temporary).unlink()
+                raise
+
+    def close(self) -> None:
+        """Let others have their turn."""
+        if self._turn is not None:
+            os.close(self._turn)
+            self._turn = None
+
+    def _take_turn(self, path: Path) -> bool:
+        """Return whether another process had the turn, which may have left what it compiled.
+
+        The turn is a lock on a file, which ends with the process that has it.
+        """
+        with suppress(OSError):  # a full disk, a file system without locks: both compile
+            self._turn = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            for attempt in range(_LONGEST_WAIT):
+                try:
+                    fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    time.sleep(_WAIT_S)
+                else:
+                    return attempt > 0
+        return False
+
+
+@contextmanager
+def kept(module: Path, name: str, kinds: Sequence[Kind]) -> Iterator[Place]:
+    """Give the place of the kernel `name` of the source file `module`, for arguments of `kinds`."""
+    place = Place(_path(module, name, kinds))
+    try:
+        yield place
+    finally:
+        place.close()
+
+
+def _path(module: Path, name: str, kinds: Sequence[Kind]) -> Path | None:
+    base = cache_folder()
+    if base is None:
+        return None
+    folder = base / _module_folder(module)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError:
+        return None
+    _mark_used(folder)
+    written = json.dumps([encoded(kind) for kind in kinds])
+    return folder / f"{name}-{hashlib.sha256(written.encode()).hexdigest()[:16]}.kernel"
+
+
+def _read(path: Path) -> CompiledKernel | None:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    start = len(_MAGIC) + hashlib.sha256().digest_size
+    body = data[start:]
+    if data[:start] != _MAGIC + hashlib.sha256(body).digest():
+        return None
+    header, _, code = body.partition(b"\n")
+    return CompiledKernel(code=code, **json.loads(header))
+
+
+@cache
+def cache_folder() -> Path | None:
+    """Return the folder for machine code, made if need be, or None if there is no safe one.
+
+    ``$NUMBA_CACHE_DIR``, ``$XDG_CACHE_HOME/heldby``, ``~/.cache/heldby``, ``/tmp/heldby-<uid>``: the first
+    that only this user and root can write to. What was not used for 30 days is removed now and then.
+    """
+    for base in _candidates():
+        folder = base / f"kernels-{_environment()}"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if _is_safe(folder):
+                _mark_used(folder)
+                _remove_stale([*base.glob("kernels-*"), *folder.iterdir()])
+                return folder
+        except OSError:
+            continue
+    return None
+
+
+def _environment() -> str:
+    """Return a name for what decides about machine code beside the kernels' sources."""
+    made_with = [sys.version, version("numba"), version("llvmlite"), *_processor()]
+    made_with += [
+        f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("NUMBA_")
+    ]
+    made_with += [path.read_text("utf-8") for path in sorted(_HERE.glob("*.py"))]
+    return hashlib.sha256(repr(made_with).encode()).hexdigest()[:16]
+
+
+def _processor() -> list[str]:
+    """Return what the kernel says of the first processor: LLVM compiles for its model and features."""
+    wanted = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags", "Features", "CPU ")
+    first = Path("/proc/cpuinfo").read_text("utf-8").split("\n\n", 1)[0]
+    return [platform.machine(), *(line for line in first.splitlines() if line.startswith(wanted))]
+
+
+@cache
+def _module_folder(module: Path) -> str:
+    """Return the name of the folder for the kernels of `module`: it differs when any source differs."""
+    digest = hashlib.sha256()
+    seen: set[Path] = set()
+    waiting = [module]
+    while waiting:
+        path = waiting.pop()
+        if path in seen or not path.is_file():
+            continue
+        seen.add(path)
+        source = path.read_text("utf-8")
+        digest.update(source.encode() + b"\0")
+        for found in _IMPORT.finditer(source):
+            folder = _PACKAGE.joinpath(*found["module"].split(".")[1:])
+            names = [name.split()[0] for name in found["names"].strip("()").split(",") if name.strip()]
+            waiting += [folder.with_suffix(".py"), *(folder / f"{name}.py" for name in names)]
+    return f"{module.stem}-{digest.hexdigest()[:16]}"
+
+
+def _candidates() -> Iterator[Path]:
+    for variable in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
+        value = os.environ.get(variable, "")
+        if Path(value).is_absolute():
+            yield Path(
+                value, *{"NUMBA_CACHE_DIR": (), "HOME": (".cache", "heldby")}.get(variable, ("heldby",))
+            )
+    try:
+        home = Path(pwd.getpwuid(os.geteuid()).pw_dir)
+    except KeyError:  # a container's arbitrary uid
+        pass
+    else:
+        yield home / ".cache" / "heldby"
+    yield Path(tempfile.gettempdir()) / f"heldby-{os.geteuid()}"
+
+
+def _is_safe(folder: Path) -> bool:
+    """Return whether `folder` is this user's and nobody but root could put another one in its place.
+
+    A group's right to write is accepted: with private groups, umask 002 is usual.
+    """
+    whole = folder.resolve()
+    for path in (whole, *whole.parents):
+        facts = path.stat()
+        if facts.st_uid not in (0, os.geteuid()):
+            return False
+        if facts.st_mode & stat.S_IWOTH and not facts.st_mode & stat.S_ISVTX:
+            return False
+    return whole.stat().st_uid == os.geteuid() and os.access(whole, os.W_OK | os.X_OK)
+
+
+def _mark_used(folder: Path) -> None:
+    with suppress(OSError):
+        if time.time() - folder.stat().st_mtime > _TOUCHED_EVERY_S:
+            os.utime(folder)
+
+
+def _remove_stale(folders: list[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):  # another process removed it
+            if time.time() - folder.stat().st_mtime > _STALE_AFTER_S:
+                shutil.rmtree(folder, ignore_errors=True)
