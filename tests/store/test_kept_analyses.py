@@ -19,13 +19,14 @@ import numpy as np
 import pytest
 
 import heldby
-from heldby.analysis import answer_of, holder_profile_of
+from heldby.analysis import answer_of
 from heldby.analysis.drilldown.goroutines import goroutines, read_goroutine_stacks
 from heldby.analysis.drilldown.paths import paths, paths_of_all_roots
 from heldby.analysis.drilldown.references import references
 from heldby.analysis.drilldown.top import DIMENSIONS, top
 from heldby.analysis.drilldown.tree import merged_tree, object_tree
 from heldby.analysis.drilldown.what_if import what_if
+from heldby.analysis.exporting import holder_profile_of
 from heldby.analysis.holder_tree import HolderTree, build_holder_tree
 from heldby.analysis.table import Table
 from heldby.api import open_kept

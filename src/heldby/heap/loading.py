@@ -96,6 +96,7 @@ def load_heap(
         references = replace(
             references, offsets=graph.offsets[: len(objects) + 2], targets=graph.targets, words=words
         )
+        core.unmap_pages()  # typing looks at the first words of some objects only
     with progress.phase("typing objects"):
         object_types = type_objects(
             runtime,

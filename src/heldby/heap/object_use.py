@@ -45,7 +45,7 @@ from heldby.heap.naming import root_slots
 
 _KINDS: Final = 16
 _STRETCH: Final = 1 << 18
-_OBJECTS_AT_ONCE: Final = 1 << 21
+_OBJECTS_AT_ONCE: Final = 1 << 18
 _MOST_WORDS: Final = 1 << 16
 _MAP_KINDS: Final = (KIND_MAP, KIND_MAP_TABLE, KIND_BUCKET_MAP, KIND_MAP_EXTRA, KIND_MAP_OVERFLOW)
 # Where a map's entries lie in its groups and buckets.

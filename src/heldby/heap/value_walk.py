@@ -32,7 +32,7 @@ from heldby.heap.programs import read_only_pages
 
 _MOST_ROUNDS: Final = 64
 _MOST_STRANGE: Final = 1 << 12
-_FEWEST_AT_ONCE: Final = 1 << 16
+_FEWEST_AT_ONCE: Final = 1 << 14
 _MOST_AT_ONCE: Final = 1 << 20
 """Values to visit before what was read of the capture is given back: a small budget needs little memory."""
 _MOST_TOO_LARGE: Final = 16

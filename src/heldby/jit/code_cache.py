@@ -26,7 +26,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -163,12 +163,18 @@ def cache_folder() -> Path | None:
 
 def _environment() -> str:
     """Return a name for what decides about machine code beside the kernels' sources."""
-    made_with = [sys.version, version("numba"), version("llvmlite"), *_processor()]
+    made_with = [sys.version, _release("numba"), _release("llvmlite"), *_processor()]
     made_with += [
         f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("NUMBA_")
     ]
     made_with += [path.read_text("utf-8") for path in sorted(_HERE.glob("*.py"))]
     return hashlib.sha256(repr(made_with).encode()).hexdigest()[:16]
+
+
+def _release(package: str) -> str:
+    """Return what a package says of its version, without importing it or `importlib.metadata` (2 MiB)."""
+    found = find_spec(package)
+    return Path(found.origin).with_name("_version.py").read_text("utf-8") if found and found.origin else ""
 
 
 def _processor() -> list[str]:

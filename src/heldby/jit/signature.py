@@ -41,7 +41,7 @@ def _unpack(value: Any, words: Words) -> Kind:
         return value.dtype.name, len(shape), layout, flags.writeable, flags.aligned
     if isinstance(value, np.generic):
         name = value.dtype.name
-        words.append(float(value) if name in FLOATS else int(value))  # type: ignore[arg-type]
+        words.append(float(value) if name in FLOATS else int(value))
         return name
     if isinstance(value, bool | int | float):
         words.append(value)
