@@ -9,6 +9,7 @@ it with a run. Where it is out of date, the first run takes longer and nothing e
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import subprocess
@@ -57,7 +58,7 @@ def compile_ahead() -> None:
     collect_rarely()
     listed = json.loads(resources.files("heldby").joinpath(_FILE).read_text("utf-8"))
     for entry in ahead_of_a_run(listed):
-        if True:  # another Numba, a kernel that was renamed
+        with contextlib.suppress(Exception):  # another Numba, a kernel that was renamed
             kernel = getattr(import_module(entry["module"]), entry["kernel"])
             kernel.compiled(tuple(decoded(argument) for argument in entry["arguments"]))
 
