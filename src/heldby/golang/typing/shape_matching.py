@@ -204,6 +204,30 @@ class _Scored(NamedTuple):
     score: NDArray[np.int32]
 
 
+def best_first(objects: U32, types: U32, score: NDArray[np.int32]) -> _Scored:
+    """Return pairs of objects and types sorted by object, the best score first, then by type.
+
+    One sort of numbers that hold all three: `numpy.lexsort` sorts three times, by way of indexes, and took half
+    of the time of typing a stripped server of 1.6 million objects.
+    """
+    if not objects.size:
+        return _Scored(objects, types, score)
+    best = int(score.max())
+    behind = (best - score.astype(np.int64)).astype(np.uint64)
+    type_bits, score_bits = int(types.max()).bit_length(), int(behind.max()).bit_length()
+    if int(objects.max()).bit_length() + type_bits + score_bits > 64:
+        order = np.lexsort((types, -score, objects))
+        return _Scored(objects[order], types[order], score[order])
+    key = objects.astype(np.uint64) << np.uint64(score_bits) | behind
+    key = key << np.uint64(type_bits) | types
+    key.sort()
+    found = (key & np.uint64((1 << type_bits) - 1)).astype(np.uint32)
+    key >>= np.uint64(type_bits)
+    behind = key & np.uint64((1 << score_bits) - 1)
+    key >>= np.uint64(score_bits)
+    return _Scored(key.astype(np.uint32), found, (best - behind.astype(np.int64)).astype(np.int32))
+
+
 class ShapeMatcher:
     """Finds types by shape for objects that are still unknown; the caller follows what they lead to."""
 
@@ -337,8 +361,7 @@ class ShapeMatcher:
         )
         possible = score > IMPOSSIBLE
         pair_object, pair_type, score = pair_object[possible], pair_type[possible], score[possible]
-        order = np.lexsort((pair_type, -score, pair_object))
-        return _Scored(pair_object[order], pair_type[order], score[order])
+        return best_first(pair_object, pair_type, score)
 
     def _large_pairs(
         self, large: LargeShapes, objects: U32, state: TypingState, sample: int | None
