@@ -14,6 +14,7 @@ from heldby.analysis.answer import (
 )
 from heldby.analysis.costs import measure_costs, with_costs
 from heldby.analysis.findings import findings_of
+from heldby.analysis.goroutine_leaks import leaked_goroutines
 from heldby.analysis.holder_tree import build_holder_tree
 from heldby.analysis.holders import describe_rows
 from heldby.analysis.ownership import ownership_of
@@ -49,6 +50,8 @@ def _made(heap: Heap, progress: Progress) -> Answer:
         profile = profile_facts(heap.profile, matrix)
     totals = heap_totals(heap)
     core = heap.process.core
+    with progress.phase("leaked goroutines"):
+        leaked = leaked_goroutines(heap)
     with progress.phase("resident memory"):
         account = rss_account(core, heap.process, heap, detailed=False)
     return Answer(
@@ -60,7 +63,7 @@ def _made(heap: Heap, progress: Progress) -> Answer:
         profile=profile,
         sites=matrix.sites() if matrix is not None else (),
         held=matrix.held() if matrix is not None else (),
-        findings=findings_of(holders, costs, totals.live_bytes or 0),
+        findings=findings_of(holders, costs, leaked, account, totals.live_bytes or 0),
         caveats=(*heap.caveats, *profile_caveats(profile, matrix)),
     )
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Final
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
 
 from rich.cells import cell_len
 from rich.text import Text
 
 from heldby.analysis.answer import Answer, Finding, Holder
-from heldby.analysis.findings import GOROUTINES, KEEP_AS_TEXT, LET_GO
+from heldby.analysis.findings import COLLECT_SOONER, GOROUTINES, KEEP_AS_TEXT, LEAKED_GOROUTINES, LET_GO
 from heldby.render.holder_lines import stored_by
 from heldby.render.plain_text import printable, shorten
 from heldby.units import format_bytes, format_count
@@ -34,7 +36,7 @@ def finding_lines(answer: Answer, width: int) -> list[Text]:
 def _title(number: int, finding: Finding, width: int) -> Text:
     saving = ""
     if finding.saving_bytes is not None:
-        up_to = "up to " if finding.rule == LET_GO else ""
+        up_to = "up to " if finding.rule in (LET_GO, COLLECT_SOONER) else ""
         saving = f"  saves {up_to}{format_bytes(finding.saving_bytes)}"
     line = Text(f"{number:3}  {shorten(finding.title, width - _INDENT - len(saving))}")
     return line.append(saving, style="green")
@@ -61,4 +63,22 @@ def _reasons(finding: Finding, holder: Holder | None, room: int) -> list[str]:
         # runtime/proc.go: gfput keeps the record; runtime/mgcmark.go, markrootFreeGStacks frees the stack.
         text = "when they end, a collection frees their stacks; the runtime keeps their records for the next ones"
         return textwrap.wrap(text, room)
+    if finding.rule == LEAKED_GOROUTINES:
+        return _leaked(known, room)
+    if finding.rule == COLLECT_SOONER:
+        return _sooner(known, room)
     return []
+
+
+def _leaked(known: Mapping[str, Any], room: int) -> list[str]:
+    parts = f"{format_bytes(known['kept_bytes'])} of objects, {format_bytes(known['stack_bytes'])} of stacks"
+    lines = textwrap.wrap(f"nothing can wake them; they keep {parts}", room)
+    place = f"{printable(Path(known['file']).name)}:{known['line']}" if known["file"] else None
+    started = [f"started at  {shorten(place, room - len('started at  '))}"] if place else []
+    return [*lines, *started, "heldby goroutines TARGET --leaked lists them"]
+
+
+def _sooner(known: Mapping[str, Any], room: int) -> list[str]:
+    often = f", {known['collections']:g} times as many collections" if known["collections"] else ""
+    note = f"; {known['note']}" if known["note"] else ""
+    return textwrap.wrap(f"the heap would grow to {format_bytes(known['goal_bytes'])}{often}{note}", room)

@@ -31,7 +31,6 @@ _STATES: Final = {
     "runtime._Gpreempted": "preempted",
 }
 _GONE: Final = ("runtime._Gidle", "runtime._Gdead", "runtime._Gdeadextra")
-_LARGEST_STACK: Final = 1 << 40
 _FRAMES_SHOWN: Final = 8
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 
@@ -137,7 +136,7 @@ def goroutines(found: GoroutineStacks, *, only_leaked: bool = False, limit: int 
     sets[rows] = group
     chosen, retained, objects = _retained(heap, sets, group, first.size, limit)
     members = np.bincount(group, minlength=first.size)
-    stack_bytes = np.bincount(group, _stack_sizes(table)[rows], first.size)
+    stack_bytes = np.bincount(group, table.stack_sizes()[rows], first.size)
     some = rows[first[chosen]]
     return Table(
         "goroutines",
@@ -203,13 +202,6 @@ def _now(found: GoroutineStacks) -> int:
     if isinstance(clock, int) and not isinstance(clock, bool) and 0 < clock < 1 << 62:
         return max(clock, latest)
     return latest
-
-
-def _stack_sizes(table: Goroutines) -> NDArray[np.int64]:
-    """Return the bytes of each stack, 0 where its bounds are impossible (counted in the heap's caveats)."""
-    size = table.stack_hi - table.stack_lo
-    possible = (table.stack_lo < table.stack_hi) & (size <= np.uint64(_LARGEST_STACK))
-    return np.where(possible, size, 0).astype(np.int64)
 
 
 def _creator(found: GoroutineStacks, row: int) -> str | None:

@@ -40,6 +40,7 @@ _COLUMNS: Final = {
 }
 # A g has 450 bytes; read this many at a time so that 400,000 of them do not take 180 MB at once.
 _CHUNK: Final = 1 << 15
+_LARGEST_STACK: Final = 1 << 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,12 @@ class Goroutines:
 
     def __len__(self) -> int:
         return int(self.addr.size)
+
+    def stack_sizes(self) -> NDArray[np.int64]:
+        """Return the bytes of each stack; 0 where its bounds are impossible, which the heap's caveats count."""
+        size = self.stack_hi - self.stack_lo
+        possible = (self.stack_lo < self.stack_hi) & (size <= np.uint64(_LARGEST_STACK))
+        return np.where(possible, size, 0).astype(np.int64)
 
 
 def read_goroutines(runtime: Runtime, addrs: NDArray[np.uint64]) -> Goroutines:
