@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from heldby import jit
+from heldby.jit import code_cache
+from heldby.jit.code_cache import CompiledKernel
 
 JIT = Path(jit.__file__).parent
 HELPER = """
@@ -181,17 +183,40 @@ def test_root_does_not_use_the_cache_of_another_user(package: Path, tmp_path: Pa
     assert len(list((own / "heldby-0").rglob("*.kernel"))) == 1
 
 
-def test_damaged_files_are_a_miss(package: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_is_compiled_anew(package: Path, tmp_path: Path) -> None:
     run(package, HOME=str(tmp_path))
     (file,) = tmp_path.rglob("*.kernel")
     whole = file.read_bytes()
-    flipped = bytearray(whole)
-    flipped[-100] ^= 1
+    file.write_bytes(whole[:-1])
 
-    for damaged in (whole[:100], b"", bytes(flipped), whole[1:]):
-        file.write_bytes(damaged)
-        assert run(package, HOME=str(tmp_path)) == "2 ['run'] True"
-        assert file.read_bytes()[:48] == whole[:48]
+    assert run(package, HOME=str(tmp_path)) == "2 ['run'] True"
+    assert file.read_bytes()[:16] == whole[:16]
+
+
+def test_whatever_was_done_to_a_file_it_is_whole_or_a_miss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_cache, "cache_folder", lambda: tmp_path)
+    made = CompiledKernel(b"\x7fELF and more\n\0", "entry", ["int64", "bool"])
+    module = Path(code_cache.__file__)
+    with code_cache.kept(module, "run", ["uint64"]) as place:
+        place.write(made)
+    (file,) = tmp_path.rglob("*.kernel")
+    whole = file.read_bytes()
+
+    def read() -> CompiledKernel | None:
+        with code_cache.kept(module, "run", ["uint64"]) as place:
+            return place.read()
+
+    assert read() == made
+    for length in range(len(whole)):
+        file.write_bytes(whole[:length])
+        assert read() is None, length
+    for at in range(len(whole)):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert read() is None, at
+    file.write_bytes(whole)
+    assert read() == made
 
 
 def test_of_two_processes_at_once_one_compiles_and_the_other_waits(package: Path, tmp_path: Path) -> None:
