@@ -23,6 +23,7 @@ from typing import Final
 
 import numpy as np
 
+from heldby.jit.calling import Kernel, kernel, watch_compilation
 from heldby.jit.code_cache import cache_folder
 from heldby.jit.helpers import (
     high_product,
@@ -32,7 +33,6 @@ from heldby.jit.helpers import (
     prefetch,
     trailing_zeros,
 )
-from heldby.jit.kernel import Kernel, kernel, watch_compilation
 
 u64: Final = np.uint64
 ZERO: Final = np.uint64(0)

@@ -3,7 +3,7 @@
 Numba turns each function that a kernel calls into a module of its own, optimises it, makes machine code of it,
 and then links and optimises it again with each caller. Helpers that only kernels call need none of that: their
 code is optimised once, where it is linked in. Kernels need no door to Python, which unpacks and checks every
-argument and costs as much to compile as a small kernel itself (`heldby.jit.kernel` calls them as they are), and
+argument and costs as much to compile as a small kernel itself (`heldby.jit.calling` calls them as they are), and
 no place in LLVM's engine: an object file is all that is wanted. And ``u64(8)`` is three statements and a call to
 be resolved; it becomes one constant before anything looks at it (docs/decisions/0003-numba-kernels.md).
 
