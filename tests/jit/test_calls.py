@@ -39,6 +39,16 @@ def returns_nothing(numbers):
 
 
 @kernel
+def returns_a_constant():
+    return 0
+
+
+@kernel
+def returns_constants():
+    return 3, True
+
+
+@kernel
 def last_column(table):
     total = 0
     for i in range(table.shape[0]):
@@ -69,6 +79,11 @@ def test_a_kernel_may_return_nothing() -> None:
 
     assert returns_nothing(numbers) is None
     assert numbers[0] == 7
+
+
+def test_a_kernel_may_return_what_was_known_when_it_was_compiled() -> None:
+    assert returns_a_constant() == 0
+    assert returns_constants() == (3, True)
 
 
 def test_arrays_of_every_layout_are_read_by_their_strides() -> None:

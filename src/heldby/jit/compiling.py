@@ -102,8 +102,8 @@ def _returned(kind: Any) -> str | list[str] | None:
     if isinstance(kind, types.NoneType):
         return None
     if isinstance(kind, types.BaseTuple):
-        return [str(field) for field in kind]
-    return str(kind)
+        return [str(types.unliteral(field)) for field in kind]
+    return str(types.unliteral(kind))
 
 
 class _Compiler(CompilerBase):  # type: ignore[misc]

@@ -216,7 +216,7 @@ def best_first(objects: U32, types: U32, score: NDArray[np.int32]) -> _Scored:
     behind = (best - score.astype(np.int64)).astype(np.uint64)
     type_bits, score_bits = int(types.max()).bit_length(), int(behind.max()).bit_length()
     if int(objects.max()).bit_length() + type_bits + score_bits > 64:
-        order = np.lexsort((types, -score, objects))
+        order = np.lexsort((types, behind, objects))
         return _Scored(objects[order], types[order], score[order])
     key = objects.astype(np.uint64) << np.uint64(score_bits) | behind
     key = key << np.uint64(type_bits) | types
