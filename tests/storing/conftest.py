@@ -18,6 +18,7 @@ from tests.support.process import running
 from tests.support.toolchains import any_toolchain, toolchain
 
 PROGRAM = Path(__file__).parent / "programs" / "stores"
+FIELDS = Path(__file__).parent / "programs" / "fields"
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,12 @@ class Captured:
 @pytest.fixture(scope="session")
 def expected() -> dict[str, int]:
     """The line of the statement that keeps each holder, as the comments in the source name it."""
+    return marked_lines(PROGRAM)
+
+
+def marked_lines(program: Path) -> dict[str, int]:
     found = {}
-    for number, line in enumerate((PROGRAM / "main.go").read_text().splitlines(), 1):
+    for number, line in enumerate((program / "main.go").read_text().splitlines(), 1):
         if match := re.search(r"// STORES (\S+)$", line):
             found[match[1]] = number
     return found

@@ -186,11 +186,12 @@ class RssAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptIn:
-    """A container on the way to what is held.
+    """A container, or a plain field or variable, on the way to what is held.
 
     Attributes:
         path: up to it, ``main.manager.paths[*].Seen[*]``.
-        container: ``map``, ``slice``, ``channel``, ``list`` or ``sync map``.
+        container: ``map``, ``slice``, ``channel``, ``list`` or ``sync map``; ``field`` for what keeps one
+            thing only: a pointer, a string, an interface.
         type: its Go type.
         owner: the struct type that has it as a field; None for a variable or when unknown.
         package: import path of the package of `owner`, or of the variable.
@@ -307,7 +308,8 @@ class Holder:
         cost: what its bytes are spent on; None below the rows that get details.
         objects_at_end: how many objects of `type` lie at the end of the path.
         title: what people call it, where `path` leads to the runtime's own records of goroutines; None for all else.
-        kept_in: the containers on the way, nearest first.
+        kept_in: the containers on the way, nearest first, then the plain fields and variables likewise. A field
+            of a list made by hand, whose elements lead to each other, is among the containers.
         stored_by: the statements that store into the nearest of them that any are known of.
     """
 

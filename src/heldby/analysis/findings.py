@@ -110,13 +110,14 @@ def _largest(holders: tuple[Holder, ...]) -> tuple[Finding, ...]:
         return ()
     if top.title is not None:
         return _goroutines(top)
+    containers = [place for place in top.kept_in if place.container != "field"]
     evidence = {
         "type": top.type,
         "objects": top.objects_at_end,
-        "container": top.kept_in[0].container if top.kept_in else None,
+        "container": containers[0].container if containers else None,
         "shared": top.root_kind == "object",
     }
-    verb = "Keep less in" if top.kept_in else "Let go of"
+    verb = "Keep less in" if containers else "Let go of"
     return (
         Finding(
             rule=LET_GO,

@@ -16,13 +16,16 @@ from heldby.source import SourceLines
 from heldby.source.stores import SourceStore, stores_into
 
 _MOST_STATEMENTS: Final = 3
+_ASSIGNS: Final = r"(?<![=!<>:])=(?!=)"
 # What a line that stores into a container looks like.
 _STORES: Final[dict[str, re.Pattern[str]]] = {
     "map": re.compile(r"\]\s*(?:[-+*/|&^%]|<<|>>|&\^)?=|\]\s*(?:\+\+|--)|\bmaps\."),
-    "slice": re.compile(r"\bappend\(|\bslices\."),
+    "slice": re.compile(rf"\bappend\(|\bslices\.|{_ASSIGNS}"),
     "channel": re.compile(r"<-"),
     "list": re.compile(r"\.(?:Push|Insert)\w+\("),
     "sync map": re.compile(r"\.(?:Store|LoadOrStore|Swap|CompareAndSwap)\("),
+    # A value of a struct literal too: ``&node{next: head}``.
+    "field": re.compile(rf"{_ASSIGNS}|\w:[^=]|\.(?:Store|Swap|CompareAndSwap)\("),
 }
 # The verbs of `SourceStore` that store into a container, the telling ones first.
 _VERBS: Final[dict[str, tuple[str, ...]]] = {
@@ -31,6 +34,7 @@ _VERBS: Final[dict[str, tuple[str, ...]]] = {
     "channel": ("send",),
     "list": ("list",),
     "sync map": ("sync map",),
+    "field": ("assign", "sync map", "append"),
 }
 # Up to the first quote only: in a text, two slashes are no comment.
 _COMMENT: Final = re.compile(r"^([^\"'`]*?)\s*//.*$")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -29,7 +29,7 @@ from heldby.golang.types.types import (
 )
 from heldby.heap.heap import Heap
 
-Container = Literal["map", "slice", "channel", "list", "sync map"]
+Container = Literal["map", "slice", "channel", "list", "sync map", "field"]
 _NAMES: Final[dict[Container, str]] = {"list": "list.List", "sync map": "sync.Map"}
 _MAX_STEPS: Final = 64
 _FIELD: Final = re.compile(r"\.([\w\u0080-\uffff]+)(?:\[(?:\*|key)\]|\)\*)*$")
@@ -51,26 +51,44 @@ class StorePlace:
         container: what it is.
         type: type number of the map; of the elements for a slice; 0 otherwise.
         type_name: the same in words: ``map[string]int``, ``[]string``.
+        owner_type: type number of the object that it lies in; 0 when that is none, or unknown.
         owner: name of the struct type that it is a field of, ``main.Baseline``; empty when there is none.
         package: import path of that type's package, empty when unknown.
         field: name of the field, or of the variable without its package; empty when unknown.
         offset: of the slot in the owner; None when unknown.
         address: of the slot, where it lies in a variable; None otherwise.
+        recursive: of a plain field: it leads to what has such a field itself.
     """
 
     path: str
     container: Container
     type: int
     type_name: str
+    owner_type: int = 0
     owner: str = ""
     package: str = ""
     field: str = ""
     offset: int | None = None
     address: int | None = None
+    recursive: bool = False
 
 
 def store_places(tree: HolderTree, path: int) -> Iterator[StorePlace]:
-    """Yield the containers on the way to `path`, nearest first; reads the references of a few vertices."""
+    """Yield the containers on the way to `path`, nearest first, then the plain fields and variables likewise.
+
+    A container is what grows; a field keeps one thing. But a field whose struct leads to itself, as in a list made by
+    hand, grows too, and comes among the containers. Reads the references of a few vertices.
+    """
+    plain: list[StorePlace] = []
+    for place in _places(tree, path):
+        if place.container == "field" and not place.recursive:
+            plain.append(place)
+        else:
+            yield place
+    yield from plain
+
+
+def _places(tree: HolderTree, path: int) -> Iterator[StorePlace]:
     if not int(tree.paths.parent[path]):
         path = _largest_child(tree, path)
     standard: Container | None = None  # the steps so far lie inside of such a container
@@ -90,6 +108,10 @@ def store_places(tree: HolderTree, path: int) -> Iterator[StorePlace]:
                 yield place
         elif standard is None and (found := _container(tree.heap, tree.type_of(path))) is not None:
             place = _place(tree, path, *found)
+            if place is not None:
+                yield place
+        elif standard is None:
+            place = _plain(tree, path)
             if place is not None:
                 yield place
         path = above
@@ -135,6 +157,23 @@ def _container(heap: Heap, packed: int) -> tuple[Container, int, str] | None:
     return None
 
 
+def _plain(tree: HolderTree, path: int) -> StorePlace | None:
+    """Return the field or variable that refers to the objects of `path` without any container."""
+    types = tree.heap.naming.types.layouts.types
+    if not tree.label(path):
+        return None
+    slot = _slot(tree, path)
+    owner = types[slot.owner] if slot.owner else None
+    if owner is not None and (not owner.fields or _is_part(types, slot.owner)):
+        return None
+    if slot.address is None and (owner is None or slot.offset is None):
+        return None
+    place = _place(tree, path, "field", 0, _type_name(tree, path))
+    target = tree.type_of(path)
+    same = not target >> 31 and target >> 1 == slot.owner
+    return replace(place, recursive=same) if place is not None else None
+
+
 def _variable(tree: HolderTree, path: int, standard: Container | None) -> Iterator[StorePlace]:
     """Yield the container that a global variable itself is, if it is one."""
     heap = tree.heap
@@ -147,7 +186,8 @@ def _variable(tree: HolderTree, path: int, standard: Container | None) -> Iterat
     if found is None:
         slots = np.flatnonzero((heap.roots.slot_node == node) & (heap.roots.slot_addr == start))
         if slots.size:
-            found = _container(heap, int(heap.naming.type_of[heap.roots.slot_target[slots[0]]]))
+            target = int(heap.naming.type_of[heap.roots.slot_target[slots[0]]])
+            found = _container(heap, target) or ("field", 0, heap.naming.type_name(target))
     if found is not None:
         name = heap.variables.names[row]
         field = "" if heap.variables.nameless[row] else name.rpartition(".")[2]
@@ -163,6 +203,7 @@ def _variable(tree: HolderTree, path: int, standard: Container | None) -> Iterat
 
 
 def _of_variable(heap: Heap, number: int) -> tuple[Container, int, str] | None:
+    """Return which container a variable of type `number` is, or that it is a plain word."""
     types = heap.naming.types.layouts.types
     kind, name = int(types.kind[number]), types.display_name(number)
     if kind == scan.MAP:
@@ -199,6 +240,7 @@ def _place(tree: HolderTree, path: int, container: Container, number: int, name:
         container=container,
         type=number,
         type_name=name,
+        owner_type=slot.owner,
         owner=owner.name if owner is not None and is_struct else "",
         package=_package(owner) if owner is not None and is_struct else "",
         field=found[1] if found else "",

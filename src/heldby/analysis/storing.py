@@ -1,7 +1,8 @@
 """Which statements keep what a holder holds: the line that ties an allocation to its holder.
 
 The compiled code says it, in stripped programs too: a call that stores into maps of this very type, that grows
-slices of this element type and writes them back at the field's offset, that sends into this channel. Candidates
+slices of this element type and writes them back at the field's offset, that sends into this channel; and for plain
+fields the instructions that write through a pointer whose type is known. Candidates
 are ranked by how closely the code around them fits the field or variable; only those that fit best are told,
 with how sure that is, and none when too many fit. A store by reflection or by hand-written assembly is not seen.
 """
@@ -15,12 +16,16 @@ from itertools import islice
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heldby.analysis.answer import Holder, KeptIn, StoredBy
 from heldby.analysis.holder_tree import HolderTree
 from heldby.analysis.store_places import Container, StorePlace, store_places
+from heldby.binary.code_references import PointerWords
 from heldby.errors import HeldbyError
-from heldby.golang.code.storing_code import Operands, StoringCode
+from heldby.golang.code.pointer_words import TypeIds, pointer_words
+from heldby.golang.code.storing_code import AFTER_CALL, Operands, StoringCode
+from heldby.golang.code.word_stores import WordStoring
 from heldby.golang.functions.functions import FunctionTable, Position, package_of
 from heldby.heap.code_knowledge import code_facts
 from heldby.heap.heap import Heap
@@ -42,6 +47,14 @@ _CALLS: Final[dict[Container, re.Pattern[bytes]]] = {
         rb"\x00(?:internal/)?sync\.\(\*(?:HashTrie)?Map(?:\[[^\x00]*\])?\)\.(?:Store|Swap|LoadOrStore|CompareAndSwap)(?=\x00)"
     ),
 }
+_WHAT: Final[dict[Container, str]] = {
+    "slice": "appends to a {}",
+    "map": "stores into a {}",
+    "channel": "sends into a channel",
+    "list": "adds to a list.List",
+    "sync map": "stores into a sync.Map",
+    "field": "stores",
+}
 _STANDARD: Final = re.compile(  # folders of GOROOT/src, which no module path begins with unless it has a dot
     r"(?:archive|bufio|bytes|cmp|compress|container|context|crypto|database|debug|embed|encoding"
     r"|errors|expvar|flag|fmt|go|hash|html|image|index|internal|io|iter|log|maps|math|mime|net"
@@ -61,17 +74,24 @@ class Storing:
 
     def __init__(self, heap: Heap) -> None:
         functions = FunctionTable(heap.process.runtime)
-        facts = heap.code.facts if heap.code is not None else code_facts(heap.process.runtime, functions)
         types = heap.naming.types.layouts.types
+        ids = TypeIds(types)
+
+        def words(entries: NDArray[np.int64]) -> PointerWords:
+            return pointer_words(types, ids, functions, entries, heap.variables)
+
+        # The scan at loading knew no types; what it found out of variables is among these words.
+        facts = code_facts(heap.process.runtime, functions, words)
         self._functions = functions
         self._types = types
         self._code = StoringCode(heap.process.runtime, functions, types, facts)
+        self._words = WordStoring(types, ids, facts.stores)
 
     def into(self, place: StorePlace) -> tuple[StoredBy, ...]:
         """Return the statements that store into a container, those that fit best; none when that is a guess."""
         found = [
             _Candidate(position, fit)
-            for call, fit in self._calls(place)
+            for call, fit in self._stores(place)
             if (position := self._user_position(call)) is not None
         ]
         found = [each for each in found if each.fit and _may_reach(each.place, place)]
@@ -86,7 +106,10 @@ class Storing:
             statements = lines
         if not 0 < len(statements) <= _MOST_STATEMENTS:
             return ()
-        certainty, evidence = _evidence(place, best, len(statements), alone=alone)
+        plain = place.container == "slice" and not self._types.ptrbytes[place.type]
+        what = _WHAT[place.container].format(place.type_name)
+        what = what.replace("appends to", "appends to or assigns") if plain else what
+        certainty, evidence = _evidence(place, what, best, len(statements), alone=alone)
         return tuple(
             StoredBy(
                 place=place.path,
@@ -99,14 +122,28 @@ class Storing:
             for _, position in sorted(statements.items())
         )
 
+    def _stores(self, place: StorePlace) -> Iterable[tuple[int, int]]:
+        """Yield calls and instructions that may store into `place`, with how closely they fit."""
+        words, owner, offset = self._words, place.owner_type, place.offset
+        if place.container == "field":
+            by_field = words.into_field(owner, offset)
+            # Where both are known, one is as good as the other.
+            fit = _BY_FIELD if by_field else _BY_VARIABLE
+            yield from ((pc, fit) for pc in words.into_variable(place.address))
+            yield from ((pc, _BY_FIELD) for pc in by_field)
+            return
+        yield from self._calls(place)
+        if place.container == "slice" and not self._types.ptrbytes[place.type]:
+            # What is held is the array itself, however it came there.
+            yield from ((pc, _BY_FIELD) for pc in words.into_field(owner, offset))
+
     def _calls(self, place: StorePlace) -> Iterable[tuple[int, int]]:
-        """Yield calls that may store into `place`, with how closely they fit."""
         code = self._code
         if place.container == "slice":
             generic = (call for call in code.appends(0) if self._is_method_of(call, place.owner))
             for call in (*code.appends(place.type), *generic):
                 fit = _fit_of_slice(code.grown_at(call), place)
-                if fit > _BY_TYPE:
+                if fit == _BY_VARIABLE or (fit == _BY_FIELD and not self._is_elsewhere(call, place)):
                     yield call, fit
         elif place.container == "map":
             generic = (call for call in code.map_stores(0) if self._is_method_of(call, place.owner))
@@ -121,6 +158,16 @@ class Storing:
         if place.container == "list":  # mostly inlined down to the allocation of an element
             for call in code.allocations(self._types.named("list.Element")):
                 yield call, min(_fit_of_word(code.read_before(call), place), _BY_FIELD)
+
+    def _is_elsewhere(self, call: int, place: StorePlace) -> bool:
+        """Tell whether the slice that a call grew is known to be stored, but not at `place`."""
+        stored = self._words.slices_between(call, call + AFTER_CALL)
+        return (
+            bool(stored)
+            and bool(place.owner_type)
+            and place.offset is not None
+            and not (stored & set(self._words.into_field(place.owner_type, place.offset)))
+        )
 
     def _is_method_of(self, call: int, owner: str) -> bool:
         """Tell whether code of a generic type's method makes the call: only those of `owner` can reach it."""
@@ -231,15 +278,8 @@ def _is_standard(function: str) -> bool:
     return _STANDARD.fullmatch(package_of(function)) is not None
 
 
-def _evidence(place: StorePlace, fit: int, count: int, *, alone: bool) -> tuple[str, str]:
+def _evidence(place: StorePlace, what: str, fit: int, count: int, *, alone: bool) -> tuple[str, str]:
     only = "the only statement found that" if count == 1 else f"one of {count} statements that"
-    what = {
-        "slice": f"appends to a {place.type_name}",
-        "map": f"stores into a {place.type_name}",
-        "channel": "sends into a channel",
-        "list": "adds to a list.List",
-        "sync map": "stores into a sync.Map",
-    }[place.container]
     if fit == _BY_VARIABLE:
         return "certain", f"it {what} in this very variable"
     certainty = "likely" if alone else "possible"

@@ -15,6 +15,7 @@ from heldby.binary.amd64_decode_kernels import (
     BASE,
     DISPLACEMENT,
     FLAGS,
+    INDEXED,
     KEY,
     MOD,
     REG,
@@ -28,11 +29,14 @@ from heldby.binary.amd64_opcodes import ENDS, JUMPS, WRITES_MANY, WRITES_REG, WR
 from heldby.binary.code_constants import (
     ADDRESS,
     ADDRESS_TAKEN,
+    INSIDE,
     JOINS,
     LOADED,
     NIL,
+    OFFSET_BITS,
     RELATION_IS,
     RESULT_IS,
+    RESULT_POINTS_TO,
     RESULT_SLICE_OF,
     ROLE_BARRIER,
     SPILL_WORDS,
@@ -40,6 +44,17 @@ from heldby.binary.code_constants import (
     UNKNOWN,
 )
 from heldby.binary.code_kernels import arrive, call, find_function, forget, jump_to, note_return, tell
+from heldby.binary.flow_kernels import (
+    enter,
+    entry_of_map,
+    learn,
+    note_copy,
+    note_store,
+    note_typed_store,
+    place_of,
+    teach,
+    word_at,
+)
 from heldby.jit import kernel
 
 _AX, _CX, _DX, _BX, _SP, _SI, _DI = 0, 1, 2, 3, 4, 6, 7
@@ -54,6 +69,7 @@ def scan_amd64(
     results,
     learnt,
     state,
+    flow,
     table,
     immediates,
     fields,
@@ -74,7 +90,9 @@ def scan_amd64(
         roles: ``int64[functions]``, their ``ROLE_*``.
         results: ``int64[functions, 2]``: what is known of the first result: kind, value.
         learnt: ``int64[functions, 2]``, zeroed: what this pass finds out of them.
-        state: ``int64[1]``: descriptor of the runtime's own map struct, 0 until it is found.
+        state: ``int64[2]``: descriptor of the runtime's own map struct, 0 until it is found; how many rows of
+            ``flow.stores`` are written.
+        flow: `TypeFlow`.
         table: ``uint16[4, 256]`` of `amd64_opcodes.opcode_table`.
         immediates: ``int64[16, 3]`` of `amd64_opcodes.immediate_sizes`.
         fields: ``int64[16]``, work: the instruction at hand.
@@ -108,6 +126,8 @@ def scan_amd64(
             generation += 1
             alive = True
             forget(kinds)
+            if current >= 0:
+                enter(flow.arguments, flow.order, current, kinds, values)
             limit = size
             if current + 1 < entries.shape[0] and entries[current + 1] - base < size:
                 limit = entries[current + 1] - base
@@ -130,7 +150,9 @@ def scan_amd64(
             references[found, 1] = here
             references[found, 2] = STORE if writes else ADDRESS_TAKEN if key == 0x8D else 0
             found += 1
+        start = position
         position = end
+        base_register = fields[BASE] if fields[BASE] >= 0 else fields[INDEXED]
         # What is known after this instruction.
         word = -1
         if fields[BASE] == _SP and displacement >= 0 and displacement & 7 == 0:
@@ -144,8 +166,18 @@ def scan_amd64(
                 spills[word, 0] = generation
                 spills[word, 1] = kinds[reg]
                 spills[word, 2] = values[reg]
-            elif in_data and kinds[reg] >= RESULT_IS and kinds[reg] <= RESULT_SLICE_OF:
-                told = tell(evidence, told, target, kinds[reg] - RESULT_IS + RELATION_IS, values[reg])
+            elif in_data:
+                if kinds[reg] >= RESULT_IS and kinds[reg] <= RESULT_SLICE_OF:
+                    told = tell(evidence, told, target, kinds[reg] - RESULT_IS + RELATION_IS, values[reg])
+                note_store(flow.stores, state, here, target << OFFSET_BITS, kinds[reg], values[reg])
+            elif base_register >= 0:
+                kind, value = kinds[base_register], values[base_register]
+                note_typed_store(flow, state, here, kind, value, displacement, kinds[reg], values[reg])
+                if kind == RESULT_POINTS_TO and displacement == 0 and kinds[reg] == ADDRESS:
+                    # A closure: its function will be called with the captures.
+                    function = find_function(entries, values[reg])
+                    if function >= 0:
+                        learn(flow.learnt, function, flow.order.shape[0] - 1, kind, value)
             continue
         if key == 0x8B and wide:  # MOVQ r/m, reg
             kind, value = np.int64(UNKNOWN), np.int64(0)
@@ -153,14 +185,58 @@ def scan_amd64(
                 kind, value = kinds[rm], values[rm]
             elif in_data:
                 kind, value = np.int64(LOADED), target
+                row = word_at(flow.words, target << OFFSET_BITS)
+                if row >= 0 and flow.kinds[row] != UNKNOWN:
+                    kind, value = flow.kinds[row], flow.values[row]
             elif word >= 0 and spills[word, 0] == generation:
                 kind, value = spills[word, 1], spills[word, 2]
+            elif base_register >= 0:
+                row = word_at(flow.words, place_of(kinds[base_register], values[base_register], displacement))
+                if row >= 0:
+                    kind, value = flow.kinds[row], flow.values[row]
             kinds[reg] = kind
             values[reg] = value
             continue
         if key == 0x8D:  # LEAQ
-            kinds[reg] = ADDRESS if fields[RELATIVE] else UNKNOWN
-            values[reg] = target
+            kind, value = np.int64(UNKNOWN), target
+            if fields[RELATIVE]:
+                kind = np.int64(ADDRESS)
+            elif base_register >= 0 and (fields[BASE] >= 0 or kinds[base_register] == RESULT_SLICE_OF):
+                if kinds[base_register] != ADDRESS:
+                    place = place_of(kinds[base_register], values[base_register], displacement)
+                    if place > 0:
+                        kind, value = np.int64(INSIDE), place
+            kinds[reg] = kind
+            values[reg] = value
+            continue
+        if (key == 0x111 or key == 0x17F) and reg != 15 and base_register >= 0:  # noqa: PLR1714
+            # MOVUPS: two words; X15 is zero. With the prefixes F2 and F3 one number.
+            if code[start] != 0xF2 and code[start] != 0xF3:
+                for half in range(2):
+                    kind, value = kinds[base_register], values[base_register]
+                    note_typed_store(
+                        flow,
+                        state,
+                        here,
+                        kind,
+                        value,
+                        displacement + 8 * half,
+                        np.int64(UNKNOWN),
+                        np.int64(0),
+                    )
+        if (key == 0x83 or key == 0x81) and wide and mod == 3 and reg & 7 == 0:  # noqa: PLR1714
+            # ADDQ $field, pointer
+            amount = np.int64(np.int8(code[end - 1])) if key == 0x83 else read32(code, end - 4)
+            place = place_of(kinds[rm], values[rm], amount)
+            if place > 0 and kinds[rm] != ADDRESS:
+                kinds[rm] = INSIDE
+                values[rm] = place
+                continue
+        if key == 0x01 and wide and mod == 3 and kinds[reg] + kinds[rm] == RESULT_SLICE_OF:
+            # The address of an element: array and index are added, of which nothing else is known.
+            if kinds[reg] == RESULT_SLICE_OF:
+                values[rm] = values[reg]
+            kinds[rm] = RESULT_SLICE_OF
             continue
         if mod >= 0:
             if flags & WRITES_REG:
@@ -198,8 +274,15 @@ def scan_amd64(
         if role == ROLE_BARRIER:
             kinds[11] = UNKNOWN
             continue
+        elements = entry_of_map(flow, role, kinds[_AX], values[_AX])
+        note_copy(flow, state, role, here, kinds, values, _AX, _BX, _CX)
+        if function >= 0:
+            teach(flow.learnt, function, flow.order, kinds, values, data)
         told = call(
             callee, role, known, known_value, state, data, kinds, values, _AX, _BX, _CX, _SI, spills,
             generation, here, evidence, told,
         )  # fmt: skip
+        if elements != 0:
+            kinds[_AX] = RESULT_POINTS_TO
+            values[_AX] = elements
     return found, told, bad

@@ -17,10 +17,11 @@ from heldby.binary.amd64_opcodes import (
 )
 from heldby.jit import inline_kernel
 
-KEY, FLAGS, WIDE, MOD, REG, RM, BASE, DISPLACEMENT, RELATIVE = range(9)
+KEY, FLAGS, WIDE, MOD, REG, RM, BASE, DISPLACEMENT, RELATIVE, INDEXED = range(10)
 """Of the decoded instruction: 256 * map + opcode (plus `VECTOR_KEY`), flags of `amd64_opcodes`, REX.W,
 mod (-1 without a ModRM byte), reg, rm (or the register in the opcode, AX where it has none), base register
-when there is no index (-1), displacement, whether that is relative to the next instruction.
+when there is no index (-1), displacement, whether that is relative to the next instruction, base register when
+there is an index (-1).
 """
 
 VECTOR_KEY = 1 << 12
@@ -99,6 +100,7 @@ def decode(code, position, limit, table, immediates, fields):
     reg = np.int64(0)
     rm = np.int64(0)
     base = np.int64(-1)
+    indexed = np.int64(-1)
     displacement = np.int64(0)
     relative = 0
     if flags & HAS_MODRM:
@@ -121,9 +123,13 @@ def decode(code, position, limit, table, immediates, fields):
                 width = 4
             elif sib & 0x38 == 0x20 and rex & 2 == 0:
                 base = (sib & 7) | ((rex & 1) << 3)
+            else:
+                indexed = (sib & 7) | ((rex & 1) << 3)
         elif mod == 0 and modrm & 7 == 5:
             relative = 1
             width = 4
+        else:
+            base = rm
         if position + width > limit:
             return -1
         if width == 1:
@@ -151,6 +157,7 @@ def decode(code, position, limit, table, immediates, fields):
     fields[BASE] = base
     fields[DISPLACEMENT] = displacement
     fields[RELATIVE] = relative
+    fields[INDEXED] = indexed
     return position
 
 

@@ -12,12 +12,15 @@ import numpy as np
 from heldby.binary.code_constants import (
     ADDRESS,
     ADDRESS_TAKEN,
+    INSIDE,
     JOINS,
     LOADED,
     NIL,
+    OFFSET_BITS,
     PAGE,
     RELATION_IS,
     RESULT_IS,
+    RESULT_POINTS_TO,
     RESULT_SLICE_OF,
     ROLE_BARRIER,
     SPILL_WORDS,
@@ -25,6 +28,17 @@ from heldby.binary.code_constants import (
     UNKNOWN,
 )
 from heldby.binary.code_kernels import arrive, call, find_function, forget, jump_to, note_return, tell
+from heldby.binary.flow_kernels import (
+    enter,
+    entry_of_map,
+    learn,
+    note_copy,
+    note_store,
+    note_typed_store,
+    place_of,
+    teach,
+    word_at,
+)
 from heldby.jit import inline_kernel, kernel
 
 _SP = 31
@@ -40,7 +54,7 @@ def sign_extend(value, bits):
 
 @kernel
 def scan_arm64(
-    code, base, entries, roles, results, learnt, state, data, kinds, values, joins, spills, references,
+    code, base, entries, roles, results, learnt, state, flow, data, kinds, values, joins, spills, references,
     evidence,
 ):  # fmt: skip
     """Scan `code`; return ``(references, evidence rows, undecodable bytes)``.
@@ -53,6 +67,7 @@ def scan_arm64(
         results: likewise.
         learnt: likewise.
         state: likewise.
+        flow: likewise.
         data: likewise.
         kinds: ``int64[32]``, work: what registers hold; 31 is never known.
         values: ``int64[32]``, work.
@@ -79,6 +94,8 @@ def scan_arm64(
             generation += 1
             alive = True
             forget(kinds)
+            if current >= 0:
+                enter(flow.arguments, flow.order, current, kinds, values)
         slot = index & (JOINS - 1)
         if joins[slot, 0] == here:
             arrive(joins, slot, alive, kinds, values)
@@ -116,7 +133,9 @@ def scan_arm64(
                 kinds[rd] = ADDRESS
                 values[rd] = target
             else:
-                kinds[rd] = UNKNOWN
+                place = place_of(kinds[rn], values[rn], amount)
+                kinds[rd] = INSIDE if place > 0 else UNKNOWN
+                values[rd] = place
             kinds[_SP] = UNKNOWN
             continue
         if w & 0xFFE0FFE0 == 0xAA0003E0:  # MOV (register)
@@ -155,6 +174,9 @@ def scan_arm64(
                 second = (w >> 10) & 31
                 if mode == 1:
                     offset = 0
+            base_kind, base_value = kinds[rn], values[rn]
+            if rn == _SP or writeback:
+                base_kind = np.int64(UNKNOWN)
             target = np.int64(0)
             known = False
             if kinds[rn] == PAGE or kinds[rn] == ADDRESS:
@@ -170,7 +192,16 @@ def scan_arm64(
                 word = offset >> 3
             for which in range(2):
                 register = rd if which == 0 else second
-                if register < 0 or vector:
+                if register < 0:
+                    continue
+                if vector:
+                    # Two words of a struct that is copied.
+                    for half in range(2):
+                        if store and size == 4:
+                            note_typed_store(
+                                flow, state, here, base_kind, base_value, offset + 16 * which + 8 * half,
+                                np.int64(UNKNOWN), np.int64(0),
+                            )  # fmt: skip
                     continue
                 at = target + 8 * which
                 w_at = word + which if word >= 0 else -1
@@ -190,16 +221,52 @@ def scan_arm64(
                                 kinds[register] - RESULT_IS + RELATION_IS,
                                 values[register],
                             )
+                    if whole and w_at < 0 and register != 31:
+                        kind, value = kinds[register], values[register]
+                        if known:
+                            note_store(flow.stores, state, here, at << OFFSET_BITS, kind, value)
+                        else:
+                            distance = offset + 8 * which
+                            note_typed_store(flow, state, here, base_kind, base_value, distance, kind, value)
+                            if base_kind == RESULT_POINTS_TO and distance == 0 and kind == ADDRESS:
+                                # A closure: its function will be called with the captures.
+                                function = find_function(entries, value)
+                                if function >= 0:
+                                    learn(
+                                        flow.learnt, function, flow.order.shape[0] - 1, base_kind, base_value
+                                    )
                 else:
                     kind, value = np.int64(UNKNOWN), np.int64(0)
                     if whole and known:
                         kind, value = np.int64(LOADED), at
+                        row = word_at(flow.words, at << OFFSET_BITS)
+                        if row >= 0 and flow.kinds[row] != UNKNOWN:
+                            kind, value = flow.kinds[row], flow.values[row]
                     elif w_at >= 0 and spills[w_at, 0] == generation:
                         kind, value = spills[w_at, 1], spills[w_at, 2]
+                    elif whole and w_at < 0:
+                        row = word_at(flow.words, place_of(base_kind, base_value, offset + 8 * which))
+                        if row >= 0:
+                            kind, value = flow.kinds[row], flow.values[row]
                     kinds[register] = kind
                     values[register] = value
             if writeback:
                 kinds[rn] = UNKNOWN
+            kinds[_SP] = UNKNOWN
+            continue
+        if w & 0xFFA0FC00 == 0xF8207800:  # one register, 64 bits, at an index times 8
+            if w & 0x400000:
+                row = word_at(flow.words, place_of(kinds[rn], values[rn], np.int64(0)))
+                kinds[rd] = flow.kinds[row] if row >= 0 else UNKNOWN
+                values[rd] = flow.values[row] if row >= 0 else 0
+            elif rd != 31:
+                note_typed_store(flow, state, here, kinds[rn], values[rn], np.int64(0), kinds[rd], values[rd])
+            kinds[_SP] = UNKNOWN
+            continue
+        if w & 0xFF200000 == 0x8B000000:  # ADD (shifted register), 64 bits: array and index make an element
+            place = place_of(kinds[rn], values[rn], np.int64(0)) if kinds[rn] == RESULT_SLICE_OF else -1
+            kinds[rd] = INSIDE if place > 0 else UNKNOWN
+            values[rd] = place
             kinds[_SP] = UNKNOWN
             continue
         branch = np.int64(0)
@@ -231,10 +298,17 @@ def scan_arm64(
                 kinds[25] = UNKNOWN
                 kinds[_TEMPORARY] = UNKNOWN
                 continue
+            elements = entry_of_map(flow, role, kinds[0], values[0])
+            note_copy(flow, state, role, here, kinds, values, 0, 1, 2)
+            if function >= 0:
+                teach(flow.learnt, function, flow.order, kinds, values, data)
             told = call(
                 callee, role, kind, value, state, data, kinds, values, 0, 1, 2, 4, spills, generation, here,
                 evidence, told,
             )  # fmt: skip
+            if elements != 0:
+                kinds[0] = RESULT_POINTS_TO
+                values[0] = elements
             continue
         if w & 0xFE000000 == 0xD6000000:  # BR, BLR, RET
             if w & 0x00600000 == 0x00400000 and current >= 0:

@@ -22,6 +22,7 @@ ROLE_BARRIER: Final = 9  # keeps all argument registers
 ROLE_METHOD: Final = 10  # a method with a pointer receiver
 ROLE_MAKE_SMALL: Final = 11  # () map: which one is told by what is done with it
 ROLE_STORE_POINTER: Final = 12  # (to, [old,] new): sync/atomic
+ROLE_CLEAR: Final = 13  # (type, what *type)
 
 RELATION_IS: Final = 1
 RELATION_POINTS_TO: Final = 2
@@ -42,6 +43,7 @@ RESULT_SLICE_OF: Final = 5
 PAGE: Final = 6  # arm64: what ADRP left
 NIL: Final = 7
 FRESH: Final = 8  # a new map of a type not known yet; the value numbers it
+INSIDE: Final = 9  # a pointer to this place (see `heldby.binary.flow_kernels.TypeFlow`)
 
 CONFLICT: Final = -1
 """Of a function's result: its returns do not agree, or one is not understood."""
@@ -54,3 +56,13 @@ JOINS: Final = 256
 
 SPILL_WORDS: Final = 512
 """Words of the frame that are followed."""
+
+ARGUMENTS: Final = 10
+"""Registers that are followed into a called function: nine arguments, and a closure's captures."""
+
+OFFSET_BITS: Final = 15
+MOST_OFFSET: Final = 1 << OFFSET_BITS
+"""Bytes of a type that places are known in."""
+
+ELEMENT_WORD: Final = MOST_OFFSET - 1
+"""Not an offset: which place in a map's type says what its elements are."""

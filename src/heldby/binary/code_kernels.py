@@ -14,6 +14,7 @@ from heldby.binary.code_constants import (
     ADDRESS,
     CONFLICT,
     FRESH,
+    INSIDE,
     LOADED,
     RELATION_CALL,
     RELATION_HOLDS,
@@ -26,6 +27,7 @@ from heldby.binary.code_constants import (
     RESULT_POINTS_TO,
     RESULT_SLICE_OF,
     ROLE_ALLOCATE,
+    ROLE_CLEAR,
     ROLE_COPY_SLICE,
     ROLE_GROW_SLICE,
     ROLE_MAKE,
@@ -46,7 +48,7 @@ from heldby.jit import inline_kernel
 @inline_kernel
 def is_typed(kind):
     """Whether a register's kind says a type, not an identity."""
-    return (kind >= RESULT_IS and kind <= RESULT_SLICE_OF) or kind == FRESH
+    return (kind >= RESULT_IS and kind <= RESULT_SLICE_OF) or kind == FRESH or kind == INSIDE  # noqa: PLR1714
 
 
 @inline_kernel
@@ -171,10 +173,10 @@ def call(
                 if spills[w, 0] == generation and spills[w, 1] == FRESH and spills[w, 2] == values[a1]:
                     spills[w, 1] = RESULT_IS
                     spills[w, 2] = values[a0]
-    elif role == ROLE_MOVE and kind0 == ADDRESS:
+    elif (role == ROLE_MOVE or role == ROLE_CLEAR) and kind0 == ADDRESS:  # noqa: PLR1714
         if kind1 == ADDRESS:
             about, relation = values[a1], np.int64(RELATION_HOLDS)
-        elif kind2 == ADDRESS:
+        elif kind2 == ADDRESS and role == ROLE_MOVE:
             about, relation = values[a2], np.int64(RELATION_HOLDS)
     elif role == ROLE_COPY_SLICE and kind0 == ADDRESS and kind1 == LOADED:
         about, relation = values[a1], np.int64(RELATION_SLICE_OF)

@@ -26,7 +26,8 @@ _ROLES: Final[dict[str, int]] = {
     **dict.fromkeys(("makemap", "makemap64", "makechan", "makechan64"), cc.ROLE_MAKE),
     **dict.fromkeys(("makeslice", "makeslice64", "makeslicecopy"), cc.ROLE_MAKE_SLICE),
     **dict.fromkeys(("growslice", "growsliceNoAlias"), cc.ROLE_GROW_SLICE),
-    **dict.fromkeys(("typedmemmove", "typedmemclr", "wbMove", "wbZero"), cc.ROLE_MOVE),
+    **dict.fromkeys(("typedmemmove", "wbMove"), cc.ROLE_MOVE),
+    **dict.fromkeys(("typedmemclr", "wbZero"), cc.ROLE_CLEAR),
     "typedslicecopy": cc.ROLE_COPY_SLICE,
     **dict.fromkeys(("mapclear", "mapiterinit", "mapIterStart", "mapclone"), cc.ROLE_MAP),
 }
@@ -99,12 +100,50 @@ class TypeEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class WordStores:
+    """Stores of what may lie in the heap: not of nil, and not of the address of static data.
+
+    Attributes:
+        instructions: ``uint64[n]`` addresses of the instructions.
+        places: ``int64[n]``: the id of a type and an offset in it, or the address of a variable and 0, packed as
+            in `PointerWords`.
+        relations: ``uint8[n]``, what is stored: a value of the type as a whole (``RELATION_IS``: a map or channel,
+            or a struct that is copied there), a pointer to one, the start of a slice; 0 when not known.
+        subjects: ``int64[n]``, id of that type.
+    """
+
+    instructions: NDArray[np.uint64]
+    places: NDArray[np.int64]
+    relations: NDArray[np.uint8]
+    subjects: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
 class CodeFacts:
     """The outcome of `scan_code`; `undecoded_bytes` of the code were not understood."""
 
     references: CodeReferences
     evidence: TypeEvidence
+    stores: WordStores
     undecoded_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PointerWords:
+    """Where types and variables have pointers, and to what; ids of types are below 2**47.
+
+    Attributes:
+        places: ``int64[w]``, ascending and distinct: ``id << OFFSET_BITS | offset``, with `ELEMENT_WORD` as the
+            offset for the elements of a map's type; ``address << OFFSET_BITS`` for a variable's word.
+        kinds: ``int64[w]``: `UNKNOWN`, or ``RESULT_*``.
+        values: ``int64[w]``: id of the type that it is, that it points to, or of the slice's elements.
+        receivers: ``int64[functions]``, ids of the types whose methods have pointer receivers; 0 for others.
+    """
+
+    places: NDArray[np.int64]
+    kinds: NDArray[np.int64]
+    values: NDArray[np.int64]
+    receivers: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +191,8 @@ def code_functions(functions: Iterable[tuple[str, int]]) -> CodeFunctions:
     return CodeFunctions(entries, np.array([roles[e] for e in entries.tolist()], np.int64))
 
 
+_NO_NUMBERS: Final = np.empty(0, np.int64)
+NO_WORDS: Final = PointerWords(_NO_NUMBERS, _NO_NUMBERS, _NO_NUMBERS, _NO_NUMBERS)
 NO_FUNCTIONS: Final = CodeFunctions(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
@@ -161,6 +202,7 @@ def scan_code(
     machine: str,
     data_range: tuple[int, int],
     functions: CodeFunctions = NO_FUNCTIONS,
+    words: PointerWords = NO_WORDS,
 ) -> CodeFacts:
     """Decode `code` and return its references to data and what it says of types.
 
@@ -173,6 +215,7 @@ def scan_code(
         data_range: static bounds of what to look for: from noptrdata to the end of the bss.
         functions: from `code_functions`. Decoding starts afresh at each; without them there is no type
             evidence, and damage may cost a few references after it.
+        words: pointers that are followed from type to type; without them only stores into variables are found.
 
     Raises:
         FormatError: the addresses cannot be.
@@ -184,6 +227,8 @@ def scan_code(
             cause="the program's headers are damaged",
             next_step="copy the program again",
         )
+    from heldby.binary.flow_kernels import TypeFlow
+
     entries, roles = functions.entries, functions.roles
     bounds = np.array(data_range, np.int64)
     code = np.frombuffer(code.tobytes(), np.uint8)
@@ -191,33 +236,70 @@ def scan_code(
     references = np.empty((code.size // 5 + 8, 3), np.int64)
     evidence = np.empty((code.size // 4 + 8, 3), np.int64)
     results = np.zeros((entries.size, 2), np.int64)
-    state = np.zeros(1, np.int64)
-    scan, registers, extra = _scanner(machine)
+    stores = np.empty((code.size // 4 + 8, 3), np.int64)
+    state = np.zeros(2, np.int64)
+    scan, registers, order, extra = _scanner(machine)
+    arguments = _arguments(entries.size, words)
     for _ in range(cc.PASSES if entries.size else 1):
         learnt = np.zeros((entries.size, 2), np.int64)
+        called = np.zeros_like(arguments)
+        flow = TypeFlow(order, arguments, called, words.places, words.kinds, words.values, stores)
+        state[1] = 0
         work = (
             *(np.zeros(registers, np.int64), np.zeros(registers, np.int64)),
             *(np.zeros((cc.JOINS, 1 + 2 * registers), np.int64), np.zeros((cc.SPILL_WORDS, 3), np.int64)),
         )
         found, told, bad = scan(
-            *(code, address, entries, roles, results, learnt, state),
+            *(code, address, entries, roles, results, learnt, state, flow),
             *(*extra, bounds, *work, references, evidence),
         )
-        results = learnt
-    return CodeFacts(_sorted(references[: int(found)]), _counted(evidence[: int(told)]), int(bad))
+        results, arguments = learnt, _with_receivers(called, words)
+    return CodeFacts(
+        _sorted(references[: int(found)]),
+        _counted(evidence[: int(told)]),
+        _stores(stores[: int(state[1])]),
+        int(bad),
+    )
 
 
-def _scanner(machine: str) -> tuple[Callable[..., tuple[int, int, int]], int, tuple[NDArray[Any], ...]]:
-    """Return the kernel of a machine, its number of registers, and what else it wants."""
+def _arguments(functions: int, words: PointerWords) -> NDArray[np.int64]:
+    return _with_receivers(np.zeros((functions, cc.ARGUMENTS, 2), np.int64), words)
+
+
+def _with_receivers(arguments: NDArray[np.int64], words: PointerWords) -> NDArray[np.int64]:
+    """Return `arguments` with the receivers of methods, which their names tell, whatever calls tell."""
+    rows = np.flatnonzero(words.receivers)
+    arguments[rows, 0, 0] = cc.RESULT_POINTS_TO
+    arguments[rows, 0, 1] = words.receivers[rows]
+    return arguments
+
+
+def _stores(rows: NDArray[np.int64]) -> WordStores:
+    kinds = rows[:, 2] & 15
+    relations = np.where(kinds != 0, kinds - cc.RESULT_IS + cc.RELATION_IS, 0)
+    return WordStores(
+        rows[:, 0].astype(np.uint64), rows[:, 1].copy(), relations.astype(np.uint8), rows[:, 2] >> 4
+    )
+
+
+_Scanner = tuple[Callable[..., tuple[int, int, int]], int, NDArray[np.int64], tuple[NDArray[Any], ...]]
+
+
+def _scanner(machine: str) -> _Scanner:
+    """Return the kernel of a machine, its number of registers, those of arguments, and what else it wants.
+
+    The registers are those of Go's internal ABI (src/cmd/compile/abi-internal.md), the last one a closure's.
+    """
     if machine == "amd64":
         from heldby.binary.amd64_code_kernels import scan_amd64
         from heldby.binary.amd64_opcodes import immediate_sizes, opcode_table
 
-        return scan_amd64, 16, (opcode_table(), immediate_sizes(), np.zeros(16, np.int64))
+        order = np.array([0, 3, 1, 7, 6, 8, 9, 10, 11, 2], np.int64)  # AX BX CX DI SI R8 R9 R10 R11, DX
+        return scan_amd64, 16, order, (opcode_table(), immediate_sizes(), np.zeros(16, np.int64))
     if machine == "arm64":
         from heldby.binary.arm64_code_kernels import scan_arm64
 
-        return scan_arm64, 32, ()
+        return scan_arm64, 32, np.array([*range(9), 26], np.int64), ()
     raise Unsupported(
         f"code for {machine} cannot be scanned",
         cause="only amd64 and arm64 are read",

@@ -7,7 +7,7 @@ to the variable before it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.binary import code_constants as cc
-from heldby.binary.code_references import CodeFacts, code_functions, receiver_type_name, scan_code
+from heldby.binary.code_references import (
+    NO_WORDS,
+    CodeFacts,
+    PointerWords,
+    code_functions,
+    receiver_type_name,
+    scan_code,
+)
 from heldby.errors import HeldbyError
 from heldby.golang.code.variables import is_runtime_name
 from heldby.golang.functions.functions import FunctionTable
@@ -143,8 +150,17 @@ class CodeKnowledge:
         return types.add(GoType(name=name, kind=kind, size=size, ptrbytes=8, elem=elem), pointer_mask=1)
 
 
-def code_facts(runtime: Runtime, functions: FunctionTable) -> CodeFacts:
+def code_facts(
+    runtime: Runtime,
+    functions: FunctionTable,
+    words: Callable[[NDArray[np.int64]], PointerWords] | None = None,
+) -> CodeFacts:
     """Scan the first module's code, at run-time addresses. Linear in the code.
+
+    Args:
+        runtime: of the process.
+        functions: of the process.
+        words: makes the pointers to follow, for functions with these entries; without it none are followed.
 
     Raises:
         HeldbyError: the code is not there, or cannot be read.
@@ -153,7 +169,9 @@ def code_facts(runtime: Runtime, functions: FunctionTable) -> CodeFacts:
     low, high = module.range("text", "etext")
     code = runtime.image.read_array(low, high - low)
     named = ((functions.name(row), functions.entry(row)) for row in range(len(functions)))
-    return scan_code(code, low, runtime.layout.arch, module.range("noptrdata", "end"), code_functions(named))
+    known = code_functions(named)
+    followed = words(known.entries) if words is not None else NO_WORDS
+    return scan_code(code, low, runtime.layout.arch, module.range("noptrdata", "end"), known, followed)
 
 
 def read_code(

@@ -28,7 +28,7 @@ from heldby.memory.image import Bytes
 U64 = NDArray[np.uint64]
 _CALL_BYTES: Final = 5
 _CHUNK: Final = 1 << 22
-_AFTER: Final = 220
+AFTER_CALL: Final = 220
 """Code behind a call in which the slice is written back; a write barrier takes 40 bytes of it."""
 _BEFORE: Final = 160
 _MAP_ASSIGN: Final = re.compile(rb"\x00runtime\.mapassign\w*(?=\x00)")
@@ -121,7 +121,7 @@ class StoringCode:
         growslice returns them in AX and CX; the capacity is two words behind the array.
         """
         start = call + _CALL_BYTES
-        written = list(self._operands(start, min(start + _AFTER, self._limit(call)), {_STORE}))
+        written = list(self._operands(start, min(start + AFTER_CALL, self._limit(call)), {_STORE}))
         places = {(kind, value) for kind, value, _ in written}
         grown = {
             (kind, value - 16)

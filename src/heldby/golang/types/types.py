@@ -179,6 +179,17 @@ class TypeTable:
             known = self._known[number] = self._understand(number)
         return known
 
+    def field_places(self, number: int) -> list[tuple[int, int]]:
+        """Return type number and offset of each field of a struct, without reading their names."""
+        at = number - FIRST_DESCRIPTOR
+        if not 0 <= at < self._descriptors.addr.size:
+            return [(field.type, field.offset) for field in self[number].fields]
+        words = scan.struct_field_words(self._image, self._descriptors.extra[at])
+        if words is None:
+            return []
+        numbers = self.numbers_at(np.ascontiguousarray(words[:, 1]))
+        return list(zip(numbers.tolist(), words[:, 2].tolist(), strict=True))
+
     def method_count(self, number: int) -> int:
         """Return the methods that an interface type demands; 0 for every other type."""
         at = number - FIRST_DESCRIPTOR
@@ -194,6 +205,11 @@ class TypeTable:
         """Return the ``%v`` name of a type without reading its fields."""
         is_descriptor = FIRST_DESCRIPTOR <= number < self._end_of_descriptors
         return self._type_name(number) if is_descriptor and number not in self._known else self[number].name
+
+    def package(self, number: int) -> str:
+        """Return the import path of a named type without reading its fields; empty where it is unknown."""
+        is_descriptor = FIRST_DESCRIPTOR <= number < self._end_of_descriptors
+        return self._package(number - FIRST_DESCRIPTOR) if is_descriptor else self[number].package
 
     def starting_with(self, prefix: str) -> list[int]:
         """Return the numbers of the descriptors whose name starts with `prefix`."""

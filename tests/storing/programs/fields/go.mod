@@ -1,0 +1,3 @@
+module heldby.test/fields
+
+go 1.24
