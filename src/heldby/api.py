@@ -37,6 +37,7 @@ def open(  # noqa: A001
     symbols: str | os.PathLike[str] | None = None,
     method: Method = "auto",
     cache: bool = True,
+    src: str | os.PathLike[str] | None = None,
     progress: Progress = QUIET,
 ) -> Session:
     """Capture or open `target` and return its heap with its tables.
@@ -50,6 +51,8 @@ def open(  # noqa: A001
         symbols: an unstripped build of the same source, for names that a stripped program lacks.
         method: how to capture a process: a copy by ``fork``, ``stop`` until all is copied, or ``auto``.
         cache: False to analyse the file whatever is kept, and to keep nothing.
+        src: folder of the program's source, for the statements that store; without it their texts are read
+            where the program was built.
         progress: is told of each phase.
 
     Raises:
@@ -62,11 +65,14 @@ def open(  # noqa: A001
         ...
         heldby.errors.UsageError: there is no file /no/such/core
     """
+    from heldby.source import SourceLines
+
+    source = SourceLines(Path(src) if src is not None else None)
     opened = open_kept(target, exe=exe, symbols=symbols, method=method, cache=cache, progress=progress)
     opened.keep(progress)
     from heldby.session import Session
 
-    return Session(opened.heap, progress)
+    return Session(opened.heap, progress, source)
 
 
 def open_kept(

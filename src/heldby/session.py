@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from heldby.analysis.answer import Answer
     from heldby.heap import Heap
     from heldby.object_view import ObjectView
+    from heldby.source import SourceLines
     from heldby.sql.database import Database
     from heldby.sql.relation import Relation
 
@@ -34,19 +35,24 @@ class Session:
         >>> heap.sql("SELECT type, sum(bytes) FROM objects GROUP BY ALL")  # doctest: +SKIP
     """
 
-    def __init__(self, heap: Heap, progress: Progress = QUIET) -> None:
+    def __init__(self, heap: Heap, progress: Progress = QUIET, source: SourceLines | None = None) -> None:
         self.heap = heap
         self._progress = progress
+        self._source = source
 
     @cached_property
     def answer(self) -> Answer:
         """The first screen as plain values: where the memory went, who holds it, what to change.
 
+        The texts of statements are read from the source, where it was built or in the folder given as `src`.
         Read where it was kept; otherwise O(vertices + references), 2 s for 10 million objects.
         """
         from heldby.analysis.answering import answer_of
+        from heldby.analysis.source_statements import with_source
+        from heldby.source import SourceLines
 
-        return answer_of(self.heap, progress=self._progress)
+        answer = answer_of(self.heap, progress=self._progress)
+        return with_source(answer, self._source or SourceLines())
 
     @cached_property
     def database(self) -> Database:

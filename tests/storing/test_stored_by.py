@@ -9,6 +9,7 @@ import pytest
 
 from heldby.analysis.answer import Holder
 from heldby.analysis.source_statements import with_source
+from heldby.session import Session
 from heldby.source import SourceLines
 from tests.storing.conftest import PROGRAM, Captured, captured
 from tests.support.build import Mode
@@ -240,3 +241,13 @@ def test_every_release_tells_the_same_lines(release: str, expected: dict[str, in
     }
     assert len(names & set(expected.values())) >= 8
     assert names <= {*expected.values(), 46}  # other.add, as one of two
+
+
+def test_the_python_api_gives_the_same_texts(built_here: Captured, tmp_path: Path) -> None:
+    told = Session(built_here.heap).answer
+    elsewhere = Session(built_here.heap, source=moved(tmp_path)).answer
+
+    assert told == with_source(built_here.answer, SourceLines())
+    texts = {each.statement for holder in told.holders for each in holder.stored_by}
+    assert texts >= set(STATEMENTS.values())
+    assert FILLED in {each.statement for holder in elsewhere.holders for each in holder.stored_by}

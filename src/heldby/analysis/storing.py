@@ -81,7 +81,8 @@ class Storing:
             return pointer_words(types, ids, functions, entries, heap.variables)
 
         # The scan at loading knew no types; what it found out of variables is among these words.
-        facts = code_facts(heap.process.runtime, functions, words)
+        before = heap.code.facts if heap.code is not None else None
+        facts = code_facts(heap.process.runtime, functions, words, before)
         self._functions = functions
         self._types = types
         self._code = StoringCode(heap.process.runtime, functions, types, facts)

@@ -119,12 +119,26 @@ class WordStores:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeFunctions:
+    """All functions, and what they say about types when they are called.
+
+    Attributes:
+        entries: ``int64[n]`` static entry addresses, ascending and distinct.
+        roles: ``int64[n]``, ``ROLE_*``.
+    """
+
+    entries: NDArray[np.int64]
+    roles: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
 class CodeFacts:
     """The outcome of `scan_code`; `undecoded_bytes` of the code were not understood."""
 
     references: CodeReferences
     evidence: TypeEvidence
     stores: WordStores
+    functions: CodeFunctions
     undecoded_bytes: int
 
 
@@ -144,19 +158,6 @@ class PointerWords:
     kinds: NDArray[np.int64]
     values: NDArray[np.int64]
     receivers: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class CodeFunctions:
-    """All functions, and what they say about types when they are called.
-
-    Attributes:
-        entries: ``int64[n]`` static entry addresses, ascending and distinct.
-        roles: ``int64[n]``, ``ROLE_*``.
-    """
-
-    entries: NDArray[np.int64]
-    roles: NDArray[np.int64]
 
 
 def role_of(name: str) -> int:
@@ -258,6 +259,7 @@ def scan_code(
         _sorted(references[: int(found)]),
         _counted(evidence[: int(told)]),
         _stores(stores[: int(state[1])]),
+        functions,
         int(bad),
     )
 

@@ -154,6 +154,7 @@ def code_facts(
     runtime: Runtime,
     functions: FunctionTable,
     words: Callable[[NDArray[np.int64]], PointerWords] | None = None,
+    before: CodeFacts | None = None,
 ) -> CodeFacts:
     """Scan the first module's code, at run-time addresses. Linear in the code.
 
@@ -161,6 +162,7 @@ def code_facts(
         runtime: of the process.
         functions: of the process.
         words: makes the pointers to follow, for functions with these entries; without it none are followed.
+        before: of an earlier scan, which knew no pointers.
 
     Raises:
         HeldbyError: the code is not there, or cannot be read.
@@ -169,7 +171,7 @@ def code_facts(
     low, high = module.range("text", "etext")
     code = runtime.image.read_array(low, high - low)
     named = ((functions.name(row), functions.entry(row)) for row in range(len(functions)))
-    known = code_functions(named)
+    known = before.functions if before is not None else code_functions(named)
     followed = words(known.entries) if words is not None else NO_WORDS
     return scan_code(code, low, runtime.layout.arch, module.range("noptrdata", "end"), known, followed)
 
