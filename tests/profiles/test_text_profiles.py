@@ -24,6 +24,15 @@ HEAP = b"""heap profile: 3: 300 [5: 700] @ heap/2
 # runtime.MemStats
 # Alloc = 1
 """
+CONTENTION = b"""--- contention:
+cycles/second=2000000000
+sampling period=5
+100 2 @ 0x10 0x20
+#\t0xf\tsync.(*Mutex).Unlock+0x1\t/go/src/sync/mutex.go:65
+#\t0x1f\tmain.hold+0x2\t\t/src/main.go:30
+
+3 1 @ 0x30
+"""
 STACKS = b"""goroutine 1 [running]:
 main.main()
 \t/src/main.go:9 +0x1d
@@ -106,7 +115,7 @@ def test_served_goroutine_texts_count_five_that_sleep_for_ever(served: Served) -
         assert weights.cum[names.index("main.main.func2")] == 5
 
 
-@pytest.mark.parametrize("data", [HEAP, STACKS], ids=["heap", "goroutines"])
+@pytest.mark.parametrize("data", [HEAP, CONTENTION, STACKS], ids=["heap", "mutex", "goroutines"])
 def test_every_cut_off_text_is_read_or_refused_but_never_crashes(data: bytes) -> None:
     for size in range(1, len(data)):
         if data[size - 1 : size] != b"\n":
@@ -124,10 +133,39 @@ def test_a_line_that_is_no_record_is_named() -> None:
         parse_profile(b"heap profile: 1: 1 [1: 1] @ heap/2\n1: x [1: 1] @ 0x1\n")
 
 
-def test_a_contention_text_is_refused_with_advice() -> None:
-    with pytest.raises(FormatError, match="does not read: --- contention:") as raised:
-        parse_profile(b"--- contention:\ncycles/second=1\n")
-    assert raised.value.next_step == "fetch it again without debug=1"
+def test_a_text_of_a_c_program_is_refused_with_advice() -> None:
+    with pytest.raises(FormatError, match="does not read: --- threadz 1 ---") as raised:
+        parse_profile(b"--- threadz 1 ---\n")
+    assert raised.value.next_step == "fetch it again as a protobuf"
+
+
+def test_sampled_waits_are_multiplied_and_cycles_become_nanoseconds() -> None:
+    profile = parse_profile(CONTENTION)
+
+    assert profile.sample_types == (("contentions", "count"), ("delay", "nanoseconds"))
+    # Every fifth contention is sampled; two cycles are a nanosecond.
+    assert rows(CONTENTION, 0) == {"sync.(*Mutex).Unlock": (10, 10), "main.hold": (0, 10), "0x30": (5, 5)}
+    assert rows(CONTENTION) == {"sync.(*Mutex).Unlock": (250, 250), "main.hold": (0, 250), "0x30": (7, 7)}
+
+
+def test_waits_are_left_alone_where_the_profile_gives_no_period_or_frequency() -> None:
+    for setting in (b"sampling period=0\ncycles/second=2000000000", b"sampling period=1"):
+        assert rows(b"--- contention:\n" + setting + b"\n100 2 @ 0x1\n") == {"0x1": (100, 100)}
+
+
+@pytest.mark.parametrize("period", [0, 5])
+def test_a_mutex_text_of_go_is_not_scaled_a_second_time(period: int) -> None:
+    text = CONTENTION.replace(b"contention:", b"mutex:").replace(b"period=5", b"period=%d" % period)
+
+    assert rows(text, 0) == {"sync.(*Mutex).Unlock": (2, 2), "main.hold": (0, 2), "0x30": (1, 1)}
+    assert rows(text) == {"sync.(*Mutex).Unlock": (50, 50), "main.hold": (0, 50), "0x30": (1, 1)}
+    assert f"(sampling period={period})" in parse_profile(text).notes[0]
+
+
+def test_mappings_behind_the_records_are_not_read_as_records() -> None:
+    text = CONTENTION + b"--- Memory map: ---\n00400000-00500000 r-xp 00000000 00:00 0 /bin/x\n"
+
+    assert rows(text) == rows(CONTENTION)
 
 
 def test_numbers_that_no_program_has_are_refused_or_kept() -> None:

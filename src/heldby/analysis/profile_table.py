@@ -53,13 +53,14 @@ def profile_table(
 
 
 def _numbers(weights: Weights, unit: str) -> tuple[Column, ...]:
-    kind = {"bytes": Kind.BYTES, "count": Kind.COUNT}.get(unit, Kind.NUMBER)
+    kind = {"bytes": Kind.BYTES, "count": Kind.COUNT, "nanoseconds": Kind.SECONDS}.get(unit, Kind.NUMBER)
+    in_unit = 1e9 if kind is Kind.SECONDS else 1
     total = weights.total or 1
     return (
-        column("flat", kind, weights.flat),
+        column("flat", kind, weights.flat / in_unit if in_unit != 1 else weights.flat),
         column("share", Kind.SHARE, weights.flat / total),
         column("sum", Kind.SHARE, np.cumsum(weights.flat) / total),
-        column("cum", kind, weights.cum),
+        column("cum", kind, weights.cum / in_unit if in_unit != 1 else weights.cum),
         column("cum_share", Kind.SHARE, weights.cum / total),
     )
 

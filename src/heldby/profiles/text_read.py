@@ -1,9 +1,9 @@
-"""Reads the texts that Go serves with ``debug=1`` and ``debug=2``: heap, allocs and goroutine profiles.
+"""Reads the texts that Go serves with ``debug=1`` and ``debug=2``: of memory, counts, contention and goroutines.
 
-They are written by runtime/pprof/pprof.go (``writeHeapInternal``, ``printCountProfile``, ``printStackRecord``)
-and runtime/traceback.go. Functions and lines stand in comments behind each record, so the program is not
-needed to name them; where they are missing, frames are called by their addresses. Numbers are scaled up from
-the samples as google/pprof scales them (profile/legacy_profile.go, scaleHeapSample).
+They are written by runtime/pprof/pprof.go (``writeHeapInternal``, ``printCountProfile``, ``writeProfileInternal``,
+``printStackRecord``) and runtime/traceback.go. Functions and lines stand in comments behind each record, so the
+program is not needed to name them; where they are missing, frames are called by their addresses. Numbers are scaled
+up from the samples as google/pprof scales them (profile/legacy_profile.go, scaleHeapSample, parseContentionSample).
 """
 
 from __future__ import annotations
@@ -30,13 +30,18 @@ _HEAP_RECORD: Final = re.compile(
 )
 _COUNT: Final = re.compile(r"(?P<kind>\S+) profile: total \d+$")
 _COUNT_RECORD: Final = re.compile(r"(\d{1,19}) @([ x0-9a-f]*)$")
+# Of mutexes, of everything that blocks, and of C++ programs.
+_GO_MUTEX: Final = "--- mutex:"
+_CONTENTION: Final = re.compile(r"--- (?:mutex:|contention:|contentionz )")
+_CONTENTION_RECORD: Final = re.compile(r" *(\d{1,19}) +(\d{1,19}) @([ x0-9a-f]*)$")
+_SETTING: Final = re.compile(r" *(?P<name>[a-z][a-z /]*?) *= *(?P<number>\d{1,18}) *$")
 _FRAME: Final = re.compile(
     r"#\t0x[0-9a-f]+(?:\t+(?P<name>.+?)\+0x[0-9a-f]+\t+(?P<file>.+):(?P<line>\d{1,9}))?$"
 )
 _GOROUTINE: Final = re.compile(r"goroutine \d+(?: [^\[\]]*)? \[(?P<state>[^\]]*)\]:$")
 _PLACE: Final = re.compile(r"\t(?P<file>.+):(?P<line>\d{1,9})(?: \+0x[0-9a-f]+)?$")
 _ELIDED: Final = re.compile(r"\.\.\.(?:\d+|additional) frames elided\.\.\.$")
-_OTHER: Final = ("--- contention", "--- mutex", "--- threadz", "threadcreate profile: total")
+_OTHER: Final = ("--- threadz",)
 
 Stack = tuple[FrameName, ...]
 
@@ -45,7 +50,8 @@ def is_text_profile(head: bytes) -> bool:
     """Tell whether a file that begins with `head` is one of Go's texts."""
     first = head.lstrip().split(b"\n", 1)[0].decode("utf-8", "replace").rstrip()
     return bool(
-        _HEAP.match(first) or _COUNT.match(first) or _GOROUTINE.match(first) or first.startswith(_OTHER)
+        any(pattern.match(first) for pattern in (_HEAP, _COUNT, _CONTENTION, _GOROUTINE))
+        or first.startswith(_OTHER)
     )
 
 
@@ -64,12 +70,14 @@ def parse_text(data: bytes, name: str) -> Profile:
         return _heap(lines, heap, name)
     if count := _COUNT.match(first):
         return _counts(lines, count["kind"], name)
+    if _CONTENTION.match(lines[0]):
+        return _contention(lines, name)
     if _GOROUTINE.match(first):
         return _goroutines(lines, name)
     raise FormatError(
         f"{name} is a text profile that heldby does not read: {first[:60]}",
-        cause="of the texts only those of heap, allocs and goroutines are read",
-        next_step="fetch it again without debug=1",
+        cause="it is one of a C++ program",
+        next_step="fetch it again as a protobuf",
     )
 
 
@@ -94,8 +102,35 @@ def _counts(lines: list[str], kind: str, name: str) -> Profile:
     return _profile(((kind, "count"),), rows, period=(kind, "count"))
 
 
-def _records(lines: list[str], pattern: re.Pattern[str], name: str) -> Iterable[tuple[re.Match[str], Stack]]:
-    """Yield each record with its stack, leaf first; by the comments behind it, else by its addresses."""
+def _contention(lines: list[str], name: str) -> Profile:
+    """Return who waited how often and how long; sampled waits are multiplied by the period."""
+    settings: dict[str, int] = {}
+    first = 1
+    while first < len(lines) and (found := _SETTING.match(lines[first])):
+        settings[found["name"]] = int(found["number"])
+        first += 1
+    period, frequency = settings.get("sampling period", 1), settings.get("cycles/second", 0)
+    # Since Go 1.17 the runtime multiplies each sampled event itself (runtime/mprof.go, saveblockevent) and writes
+    # the fraction all the same, so that google/pprof multiplies once more. The protobuf has the true numbers.
+    notes: tuple[str, ...] = ()
+    if lines[0].startswith(_GO_MUTEX) and period != 1:
+        notes = (f"go tool pprof takes this text for one that is not scaled yet (sampling period={period})",)
+        period = 1
+    rows: list[tuple[tuple[int, ...], Stack]] = []
+    for line, stack in _records(lines, _CONTENTION_RECORD, name, first):
+        cycles, count = int(line[1]), int(line[2])
+        if period:
+            cycles = int(float(cycles) * float(period) / (frequency / 1e9)) if frequency else cycles
+            count *= period
+        rows.append(((count, cycles), stack))
+    types = (("contentions", "count"), ("delay", "nanoseconds"))
+    return _profile(types, rows, period=("contentions", "count"), notes=notes)
+
+
+def _records(
+    lines: list[str], pattern: re.Pattern[str], name: str, first: int = 1
+) -> Iterable[tuple[re.Match[str], Stack]]:
+    """Yield each record from line `first` on with its stack, leaf first: by its comments, else by its addresses."""
     record: re.Match[str] | None = None
     frames: list[FrameName] = []
     known: dict[str, FrameName] = {}
@@ -105,7 +140,9 @@ def _records(lines: list[str], pattern: re.Pattern[str], name: str) -> Iterable[
         addresses = record[record.re.groups].split()
         return tuple(frames) or tuple(FrameName(address) for address in addresses)
 
-    for number, line in enumerate(lines[1:], 2):
+    for number, line in enumerate(lines[first:], first + 1):
+        if line.startswith("---"):  # the program's mappings follow
+            break
         if line.startswith("#\t"):
             if line not in known:
                 known[line] = _frame(line)

@@ -1,0 +1,3 @@
+module heldby.test/contention
+
+go 1.24
