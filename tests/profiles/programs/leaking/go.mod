@@ -1,0 +1,3 @@
+module heldby.test/leaking
+
+go 1.24
