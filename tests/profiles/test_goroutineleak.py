@@ -1,4 +1,4 @@
-"""The goroutineleak profile of Go 1.27 over HTTP: a program that leaks eleven goroutines, in every form it is served."""
+"""The goroutineleak profile of Go 1.27 over HTTP: a program that leaks eleven goroutines, in every form."""
 
 from __future__ import annotations
 
