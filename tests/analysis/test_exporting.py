@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gzip
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.support.process import running, wait_until_still
 from tests.support.toolchains import Toolchain
 
 pytestmark = pytest.mark.ptrace
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="programs with C need gcc")
 
 
 @functools.cache
@@ -106,6 +108,41 @@ def test_locations_have_the_addresses_mapping_and_lines_of_the_process(go: Toolc
 
     assert len(own) >= 10
     assert {address: its[address] for address in own} == own
+
+
+Mapped = tuple[int, int, int, str, str, bool]
+
+
+def mappings(data: bytes) -> list[Mapped]:
+    message = profile_class().FromString(gzip.decompress(data))
+    text = message.string_table
+    assert [item.id for item in message.mapping] == list(range(1, len(message.mapping) + 1))
+    return [
+        (
+            *(item.memory_start, item.memory_limit, item.file_offset, text[item.filename]),
+            *(text[item.build_id], item.has_functions),
+        )
+        for item in message.mapping
+    ]
+
+
+@pytest.mark.parametrize("mode", [Mode.DEFAULT, Mode.POSITION_INDEPENDENT])
+def test_all_mappings_are_those_of_the_process(go: Toolchain, folder: Path, mode: Mode) -> None:
+    heap, theirs = served(go, 8192, mode, folder)
+
+    assert mappings(heap_profile_of(heap)) == mappings(theirs)
+    assert {file for *_, file, _, _ in mappings(theirs)} >= {"[vdso]"}
+
+
+@needs_gcc
+@pytest.mark.parametrize("mode", [Mode.CGO, Mode.CGO_STRIPPED_PIE])
+def test_c_libraries_are_listed_with_their_build_ids(go: Toolchain, folder: Path, mode: Mode) -> None:
+    heap, theirs = served(go, 8192, mode, folder)
+
+    own = mappings(heap_profile_of(heap))
+    assert own == mappings(theirs)
+    libraries = {Path(file).name: build_id for *_, file, build_id, _ in own if "/" in file}
+    assert len(libraries["libc.so.6"]) == 40
 
 
 @needs_go

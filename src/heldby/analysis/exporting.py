@@ -7,6 +7,7 @@ import numpy as np
 from heldby.analysis.estimates import weights
 from heldby.analysis.holder_tree import HolderTree, build_holder_tree
 from heldby.analysis.holders import holder_rows
+from heldby.analysis.mapped_code import mapped_code
 from heldby.analysis.process_facts import capture_facts, process_facts
 from heldby.analysis.sites import profile_rate, sampled_objects, shown_stacks
 from heldby.errors import MissingData
@@ -15,7 +16,7 @@ from heldby.heap.heap import Heap
 from heldby.profiles.heap_profile import heap_profile
 from heldby.profiles.holder_paths import PathTree, holder_profile
 from heldby.profiles.joined import GARBAGE, Share, joined_profile
-from heldby.profiles.pprof_write import FrameName, MappedCode
+from heldby.profiles.pprof_write import FrameName
 from heldby.progress import QUIET, Progress
 
 
@@ -51,7 +52,7 @@ def heap_profile_of(heap: Heap) -> bytes:
             cause=f"{profile.damaged:,} of its records are missing or damaged, or their list was not found",
             next_step="take the capture again with: heldby capture PID -o FILE",
         )
-    return heap_profile(profile, rate=rate, code=_mapped_code(heap), time_nanos=_time_nanos(heap))
+    return heap_profile(profile, rate=rate, code=mapped_code(heap.process), time_nanos=_time_nanos(heap))
 
 
 def joined_profile_of(heap: Heap, *, progress: Progress = QUIET) -> bytes:
@@ -104,24 +105,6 @@ def joined_profile_of(heap: Heap, *, progress: Progress = QUIET) -> bytes:
 
 def _time_nanos(heap: Heap) -> int:
     return int((capture_facts(heap.process.core).time or 0) * 1e9)
-
-
-def _mapped_code(heap: Heap) -> MappedCode:
-    """Return where the program's code is mapped: as the core says, else as the program's headers do."""
-    process, program = heap.process, heap.process.programs[0]
-    file, build_id = (
-        process_facts(heap.process.core, heap.process).exe or "",
-        program.executable.gnu_build_id or "",
-    )
-    text = process.runtime.modules[0].word("text")
-    for mapped in process.core.mapped_files:
-        if mapped.start <= text < mapped.end:
-            return MappedCode(mapped.start, mapped.end, mapped.offset, mapped.path, build_id)
-    for segment in program.executable.segments:
-        start = segment.address + program.load_bias
-        if start <= text < start + segment.memory_size:
-            return MappedCode(start, start + segment.memory_size, segment.offset, file, build_id)
-    return MappedCode(0, 0, 0, file, build_id)
 
 
 def _path_tree(tree: HolderTree) -> PathTree:

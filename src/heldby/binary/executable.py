@@ -308,6 +308,20 @@ def _records(data: Bytes, offset: int, count: int, dtype: np.dtype[Any]) -> np.n
     return np.frombuffer(data[offset : offset + count * dtype.itemsize].tobytes(), dtype)
 
 
+def build_id_of_head(head: bytes) -> str | None:
+    """Return the GNU build id from the first bytes of an ELF file, or None where it does not lie in them."""
+    if len(head) < _HEADER.itemsize or not head.startswith(b"\x7fELF"):
+        return None
+    data = np.frombuffer(head, np.uint8)
+    for header in _program_headers(data):
+        if header["type"] == _PT_NOTE:
+            start, size = int(header["offset"]), int(header["filesz"])
+            found = _find_note(head[start : start + size], b"GNU", 3)
+            if found is not None:
+                return found.hex()
+    return None
+
+
 def _program_headers(data: Bytes) -> np.ndarray[Any, Any]:
     header = np.frombuffer(data[: _HEADER.itemsize].tobytes(), _HEADER)[0]
     if int(header["phentsize"]) != _PROGRAM_HEADER.itemsize:

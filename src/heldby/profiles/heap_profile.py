@@ -24,14 +24,14 @@ _MOST: Final = (1 << 63) - 1024  # the largest of a float
 
 
 def heap_profile(
-    profile: MemoryProfile, *, rate: int, code: MappedCode | None = None, time_nanos: int = 0
+    profile: MemoryProfile, *, rate: int, code: Sequence[MappedCode] = (), time_nanos: int = 0
 ) -> bytes:
     """Return the profile as a ``.pb.gz``. O(buckets + frames of distinct stacks), in Python.
 
     Args:
         profile: the memory profile.
         rate: ``runtime.MemProfileRate``.
-        code: where the program's code is mapped.
+        code: what code is mapped where, by address.
         time_nanos: when the target was paused.
     """
     builder = ProfileBuilder(SAMPLE_TYPES, period=("space", "bytes", rate), code=code, time_nanos=time_nanos)
@@ -71,7 +71,7 @@ def _whole(value: float) -> int:
 class HeapLocations:
     """Makes the locations of stacks: one for each call with all that is inlined into it (proto.go, pcDeck)."""
 
-    def __init__(self, builder: ProfileBuilder, code: MappedCode | None) -> None:
+    def __init__(self, builder: ProfileBuilder, code: Sequence[MappedCode]) -> None:
         self._builder = builder
         self._code = code
         # By first return address: the location, and of how many addresses it is made.
@@ -120,8 +120,9 @@ class HeapLocations:
     def _emit(self, deck: Sequence[ProfileFrame]) -> int:
         first = deck[0]
         names = [FrameName(frame.function, "", frame.file, frame.line, frame.start_line) for frame in deck]
-        mapped = self._code is not None and self._code.start <= first.address < self._code.limit
-        number = self._builder.place(names, address=first.pc, mapped=mapped)
+        inside = (at for at, code in enumerate(self._code, 1) if code.start <= first.address < code.limit)
+        mapping = next(inside, 0 if self._code else 1)
+        number = self._builder.place(names, address=first.pc, mapping=mapping)
         self._made[first.address] = number, len(deck)
         return number
 

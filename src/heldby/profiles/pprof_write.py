@@ -31,12 +31,12 @@ class FrameName:
 
 @dataclass(frozen=True, slots=True)
 class MappedCode:
-    """A file that the process runs code from, mapped at ``[start, limit)``.
+    """A file that the process runs code from, or the kernel's code, mapped at ``[start, limit)``.
 
     Attributes:
         start, limit: addresses.
         offset: of `start` in the file.
-        file: its path.
+        file: its path, or ``[vdso]``.
         build_id: the linker's, in hexadecimal; empty when there is none.
     """
 
@@ -57,7 +57,7 @@ class ProfileBuilder:
         comments: lines that ``pprof -comments`` prints.
         time_nanos: when the data was taken, since 1970; 0 when unknown.
         period: name, unit and number of what lies between two samples on average.
-        code: where the addresses of `place` lie; in place of executable and build id.
+        code: where the addresses of `place` may lie, in their order; in place of executable and build id.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class ProfileBuilder:
         comments: Iterable[str] = (),
         time_nanos: int = 0,
         period: tuple[str, str, int] | None = None,
-        code: MappedCode | None = None,
+        code: Sequence[MappedCode] = (),
     ) -> None:
         self._width = len(sample_types)
         self._profile: Any = profile_class()()
@@ -90,16 +90,16 @@ class ProfileBuilder:
                 self._text(unit),
             )
         # Says that all names are here: pprof then looks for no executable to symbolise with.
-        if code is not None:  # as Go's own profiles say it
+        for number, mapped in enumerate(code, 1):  # as Go's own profiles say it
             self._profile.mapping.add(
-                id=1,
-                memory_start=code.start,
-                memory_limit=code.limit,
-                file_offset=code.offset,
-                filename=self._text(code.file),
-                build_id=self._text(code.build_id),
-                has_functions=True,
+                id=number,
+                memory_start=mapped.start,
+                memory_limit=mapped.limit,
+                file_offset=mapped.offset,
+                filename=self._text(mapped.file),
+                build_id=self._text(mapped.build_id),
             )
+        if code:
             return
         self._profile.mapping.add(
             id=1,
@@ -119,10 +119,15 @@ class ProfileBuilder:
         number = self._locations[frame] = self.place((frame,))
         return number
 
-    def place(self, frames: Sequence[FrameName], *, address: int = 0, mapped: bool = True) -> int:
-        """Return the id of a new location: of calls that are inlined in each other, the innermost first."""
+    def place(self, frames: Sequence[FrameName], *, address: int = 0, mapping: int = 1) -> int:
+        """Return the id of a new location: of calls that are inlined in each other, the innermost first.
+
+        `mapping` numbers the mapping from 1 on; 0 is none of them.
+        """
         number = len(self._profile.location) + 1
-        location = self._profile.location.add(id=number, mapping_id=int(mapped), address=address)
+        location = self._profile.location.add(id=number, mapping_id=mapping, address=address)
+        if mapping:
+            self._profile.mapping[mapping - 1].has_functions = True
         for frame in frames:
             location.line.add(function_id=self._function(frame), line=frame.line)
         return number
