@@ -12,6 +12,7 @@ import pytest
 
 import heldby
 from heldby.analysis import answer_of
+from heldby.analysis.mapped_code import mapped_code
 from heldby.capture import capture_process
 from heldby.heap import Heap
 from tests.support.places import places, types_of
@@ -83,6 +84,15 @@ def test_variables_of_a_plugin_hold_by_name(plugged: Heap) -> None:
         # 1,000 pieces with a string header and a text each, and a key for each entry; the rest is the map's.
         assert 4000 <= retained["modules/part.kept"] <= 4100
         assert retained["main.owned"] == 501
+
+
+def test_the_code_of_a_plugin_is_listed_with_its_build_id(plugged: Heap) -> None:
+    listed = {Path(code.file).name: code.build_id for code in mapped_code(plugged.process)}
+
+    program, plugin = (each.executable.gnu_build_id for each in plugged.process.programs)
+    assert program != plugin
+    assert (listed["host"], listed["part.so"]) == (program, plugin)
+    assert len(listed["libc.so.6"]) == 40
 
 
 def test_what_is_reachable_through_a_plugin_is_what_the_collector_marked(plugged: Heap) -> None:
