@@ -135,7 +135,7 @@ def test_all_mappings_are_those_of_the_process(go: Toolchain, folder: Path, mode
 
 
 @needs_gcc
-@pytest.mark.parametrize("mode", [Mode.CGO, Mode.CGO_STRIPPED_PIE])
+@pytest.mark.parametrize("mode", [pytest.param(Mode.CGO, marks=pytest.mark.slow), Mode.CGO_STRIPPED_PIE])
 def test_c_libraries_are_listed_with_their_build_ids(go: Toolchain, folder: Path, mode: Mode) -> None:
     heap, theirs = served(go, 8192, mode, folder)
 

@@ -13,6 +13,7 @@ from heldby.analysis import answer_of
 from heldby.analysis.answer import Answer
 from heldby.api import open as open_heap
 from heldby.heap import Heap
+from tests.support.arm64 import arm64_core
 from tests.support.build import Mode, build
 from tests.support.process import running
 from tests.support.toolchains import any_toolchain, toolchain
@@ -47,6 +48,14 @@ def captured(mode: Mode, release: str | None = None, source: Path = PROGRAM) -> 
     with running(build(source, go, mode)) as program:
         heap = open_heap(program.pid).heap
     return Captured(heap, answer_of(heap), mode is Mode.STRIPPED)
+
+
+def captured_on_arm64(mode: Mode, source: Path, release: str | None = None) -> Captured:
+    go = toolchain(release) if release else any_toolchain()
+    program = build(source, go, mode)
+    with arm64_core(program) as (core, _ready):
+        heap = open_heap(core, exe=program, cache=False).heap
+        return Captured(heap, answer_of(heap), mode is Mode.ARM64_STRIPPED)
 
 
 @pytest.fixture(scope="session")

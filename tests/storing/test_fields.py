@@ -6,11 +6,13 @@ import pytest
 
 from heldby.analysis.source_statements import with_source
 from heldby.source import SourceLines
-from tests.storing.conftest import FIELDS, Captured, captured, marked_lines
+from tests.storing.conftest import FIELDS, Captured, captured, captured_on_arm64, marked_lines
+from tests.support.arm64 import QEMU, WITHOUT_QEMU
 from tests.support.build import Mode
 from tests.support.toolchains import RELEASES
 
 pytestmark = pytest.mark.ptrace
+needs_qemu = pytest.mark.skipif(QEMU is None, reason=WITHOUT_QEMU)
 
 # How the holder's path ends: which statement keeps it, as the comments in the source call it.
 STORED = {
@@ -108,3 +110,16 @@ def test_the_source_tells_the_same_statements(program: Captured) -> None:
 @pytest.mark.parametrize("release", RELEASES)
 def test_every_release_tells_the_same(release: str, mode: Mode) -> None:
     assert_told(captured(mode, release, FIELDS))
+
+
+@needs_qemu
+@pytest.mark.parametrize("mode", [pytest.param(Mode.ARM64, marks=pytest.mark.slow), Mode.ARM64_STRIPPED])
+def test_code_for_arm64_tells_the_same(mode: Mode) -> None:
+    assert_told(captured_on_arm64(mode, FIELDS))
+
+
+@needs_qemu
+@pytest.mark.slow
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_release_for_arm64_tells_the_same(release: str) -> None:
+    assert_told(captured_on_arm64(Mode.ARM64_STRIPPED, FIELDS, release))

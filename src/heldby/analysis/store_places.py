@@ -58,6 +58,7 @@ class StorePlace:
         offset: of the slot in the owner; None when unknown.
         address: of the slot, where it lies in a variable; None otherwise.
         recursive: of a plain field: it leads to what has such a field itself.
+        in_container: of a plain field: what has it is an element of a container, one of many.
     """
 
     path: str
@@ -71,6 +72,7 @@ class StorePlace:
     offset: int | None = None
     address: int | None = None
     recursive: bool = False
+    in_container: bool = False
 
 
 def store_places(tree: HolderTree, path: int) -> Iterator[StorePlace]:
@@ -80,11 +82,17 @@ def store_places(tree: HolderTree, path: int) -> Iterator[StorePlace]:
     hand, grows too, and comes among the containers. Reads the references of a few vertices.
     """
     plain: list[StorePlace] = []
-    for place in _places(tree, path):
-        if place.container == "field" and not place.recursive:
-            plain.append(place)
-        else:
+    places = list(_places(tree, path))
+    for number, place in enumerate(places):
+        if place.container != "field":
             yield place
+            continue
+        further = any(other.container != "field" for other in places[number + 1 :])
+        known = replace(place, in_container=further)
+        if known.recursive:
+            yield known
+        else:
+            plain.append(known)
     yield from plain
 
 

@@ -107,6 +107,8 @@ class Storing:
             statements = lines
         if not 0 < len(statements) <= _MOST_STATEMENTS:
             return ()
+        if place.in_container and len(statements) > 1:
+            return ()  # each may fill the elements of another container
         plain = place.container == "slice" and not self._types.ptrbytes[place.type]
         what = _WHAT[place.container].format(place.type_name)
         what = what.replace("appends to", "appends to or assigns") if plain else what

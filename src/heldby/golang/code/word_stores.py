@@ -50,7 +50,7 @@ class WordStoring:
         return set(self._slices[first:last].tolist())
 
     def _ways(self, owner: int, offset: int) -> list[tuple[int, int]]:
-        """Return the word as a place in `owner` and in each value inside of it that holds the word."""
+        """Return the word as a place in `owner` and in each struct inside of it that holds the word."""
         found: list[tuple[int, int]] = []
         number = owner
         for _ in range(_MOST_DEPTH):
@@ -61,7 +61,9 @@ class WordStoring:
                 number = int(self._types.elem[number])
                 offset %= int(self._types.size[number])
                 continue
-            found.append((number, offset))
+            # A pointer to a string may be one to any string; a pointer to a struct says which one it is.
+            if number == owner or kind == scan.STRUCT:
+                found.append((number, offset))
             if kind != scan.STRUCT:
                 break
             inner = [
