@@ -281,5 +281,7 @@ def _slot(tree: HolderTree, path: int) -> _Slot:
     if packed >> 31:
         return _Slot()
     size = int(heap.naming.types.layouts.types.size[packed >> 1])
-    offset = word * 8
+    # The slot of an object of more than 512 bytes begins with its type (runtime/mbitmap.go, malloc header).
+    objects = heap.objects
+    offset = word * 8 - (8 if objects.spans.has_headers[objects.span[source]] else 0)
     return _Slot(packed >> 1, offset % size if packed & 1 and size else offset)

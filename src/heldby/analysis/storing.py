@@ -31,7 +31,7 @@ from heldby.heap.code_knowledge import code_facts
 from heldby.heap.heap import Heap
 
 _MOST_STATEMENTS: Final = 3
-_MOST_HOLDERS: Final = 20
+_MOST_HOLDERS: Final = 40
 _MOST_PLACES: Final = 8
 _MOST_CALLERS: Final = 200
 _MOST_DEPTH: Final = 4
@@ -48,7 +48,7 @@ _CALLS: Final[dict[Container, re.Pattern[bytes]]] = {
     ),
 }
 _WHAT: Final[dict[Container, str]] = {
-    "slice": "appends to a {}",
+    "slice": "appends to, or assigns, a {}",
     "map": "stores into a {}",
     "channel": "sends into a channel",
     "list": "adds to a list.List",
@@ -73,7 +73,8 @@ class Storing:
     """Finds the statements; made once for all holders. Scans the code at the first question: O(code)."""
 
     def __init__(self, heap: Heap) -> None:
-        functions = FunctionTable(heap.process.runtime)
+        code = heap.code
+        functions = code.functions if code is not None else FunctionTable(heap.process.runtime)
         types = heap.naming.types.layouts.types
         ids = TypeIds(types)
 
@@ -81,7 +82,7 @@ class Storing:
             return pointer_words(types, ids, functions, entries, heap.variables)
 
         # The scan at loading knew no types; what it found out of variables is among these words.
-        before = heap.code.facts if heap.code is not None else None
+        before = code.facts if code is not None else None
         facts = code_facts(heap.process.runtime, functions, words, before)
         self._functions = functions
         self._types = types
@@ -109,9 +110,7 @@ class Storing:
             return ()
         if place.in_container and len(statements) > 1:
             return ()  # each may fill the elements of another container
-        plain = place.container == "slice" and not self._types.ptrbytes[place.type]
         what = _WHAT[place.container].format(place.type_name)
-        what = what.replace("appends to", "appends to or assigns") if plain else what
         certainty, evidence = _evidence(place, what, best, len(statements), alone=alone)
         return tuple(
             StoredBy(
@@ -135,10 +134,19 @@ class Storing:
             yield from ((pc, fit) for pc in words.into_variable(place.address))
             yield from ((pc, _BY_FIELD) for pc in by_field)
             return
-        yield from self._calls(place)
-        if place.container == "slice" and not self._types.ptrbytes[place.type]:
-            # What is held is the array itself, however it came there.
-            yield from ((pc, _BY_FIELD) for pc in words.into_field(owner, offset))
+        calls = list(self._calls(place))
+        if place.container == "slice":
+            stores = words.into_field(owner, offset)
+            # Where no pointers are in it, what is held is the array itself, however it came there.
+            if not self._types.ptrbytes[place.type]:
+                calls += [(pc, _BY_FIELD) for pc in stores]
+            else:
+                calls += [(pc, _BY_FIELD) for pc in stores if self._is_beside(pc, self._code.growing)]
+                # Appended to elsewhere, ``l.items = add(l.items, x)``; what was just made is empty still.
+                calls = calls or [
+                    (pc, _BY_FIELD) for pc in stores if not self._is_beside(pc, self._code.making)
+                ]
+        yield from calls
 
     def _calls(self, place: StorePlace) -> Iterable[tuple[int, int]]:
         code = self._code
@@ -161,6 +169,11 @@ class Storing:
         if place.container == "list":  # mostly inlined down to the allocation of an element
             for call in code.allocations(self._types.named("list.Element")):
                 yield call, min(_fit_of_word(code.read_before(call), place), _BY_FIELD)
+
+    def _is_beside(self, store: int, calls: NDArray[np.uint64]) -> bool:
+        """Tell whether one of `calls` is made in the statement that an instruction belongs to."""
+        here = self._functions.file_line(store)
+        return any(self._functions.file_line(call) == here for call in self._code.beside(store, calls))
 
     def _is_elsewhere(self, call: int, place: StorePlace) -> bool:
         """Tell whether the slice that a call grew is known to be stored, but not at `place`."""

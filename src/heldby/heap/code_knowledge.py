@@ -43,12 +43,13 @@ class CodeKnowledge:
         starts: ``uint64[n]``, the addresses among the variables that code refers to, ascending.
         pointed_from: of values that no code refers to, the address of a word that points to them.
         facts: references and evidence that it is made from.
+        functions: of the program.
     """
 
     starts: NDArray[np.uint64]
     pointed_from: Mapping[int, int]
     facts: CodeFacts
-    _functions: FunctionTable
+    functions: FunctionTable
     _types: TypeTable
 
     def variable_starts(self, addrs: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -73,22 +74,22 @@ class CodeKnowledge:
     def users(self, start: int, end: int) -> list[str]:
         """Return who refers to ``[start, end)``: functions that store there first, initialisers last."""
         where = self.facts.references.between(start, end)
-        rows = self._functions.indexes(self.facts.references.instructions[where])
+        rows = self.functions.indexes(self.facts.references.instructions[where])
         stores = self.facts.references.is_store[where]
         ranked: dict[str, int] = {}
         for row, store in zip(rows.tolist(), stores.tolist(), strict=True):
             if row >= 0:
-                name = self._functions.name(row)
+                name = self.functions.name(row)
                 ranked[name] = min(ranked.get(name, 2), 0 if store else 1)
         return sorted(ranked, key=lambda name: (_is_initialiser(name), ranked[name], name))
 
     def used_by_all(self, names: Sequence[str]) -> NDArray[np.uint64]:
         """Return the addresses that every one of these functions refers to; those not in the program do not count."""
-        rows = [row for name in names if (row := self._functions.named(name)) >= 0]
+        rows = [row for name in names if (row := self.functions.named(name)) >= 0]
         references = self.facts.references
         found = references.targets[:0] if not rows else self.starts
         for row in rows:
-            entry, limit = self._functions.entry(row), int(self._functions.arrays.limit[row])
+            entry, limit = self.functions.entry(row), int(self.functions.arrays.limit[row])
             inside = (references.instructions >= entry) & (references.instructions < limit)
             found = np.intersect1d(found, references.targets[inside])
         return found
@@ -130,8 +131,8 @@ class CodeKnowledge:
         return self._derived(number, scan.POINTER, "*", 8)
 
     def _receiver(self, method: int) -> int:
-        index = self._functions.index(method)
-        full = receiver_type_name(self._functions.name(index)) if index >= 0 else None
+        index = self.functions.index(method)
+        full = receiver_type_name(self.functions.name(index)) if index >= 0 else None
         if full is None:
             return 0
         package, _, short = full.rpartition("/")

@@ -33,6 +33,7 @@ AFTER_CALL: Final = 220
 _BEFORE: Final = 160
 _MAP_ASSIGN: Final = re.compile(rb"\x00runtime\.mapassign\w*(?=\x00)")
 _GROW: Final = re.compile(rb"\x00runtime\.growslice\w*(?=\x00)")
+_MAKE: Final = re.compile(rb"\x00runtime\.makeslice\w*(?=\x00)")
 _STORES: Final = re.compile(rb"\x00runtime\.(?:map|growslice)\w*(?=\x00)")
 _SEND: Final = re.compile(rb"\x00runtime\.(?:chansend1|selectnbsend)(?=\x00)")
 
@@ -92,6 +93,16 @@ class StoringCode:
         """The calls that send into a channel; those inside ``select`` with several cases are not seen."""
         return self.calls_of(self.functions.matching(_SEND))
 
+    @cached_property
+    def growing(self) -> U64:
+        """Addresses of the calls that grow slices, ascending."""
+        return np.unique(self._calls[np.isin(self._callees, self._entries(_GROW))])
+
+    @cached_property
+    def making(self) -> U64:
+        """Addresses of the calls that make slices, ascending."""
+        return np.array(self.calls_of(self.functions.matching(_MAKE)), np.uint64)
+
     def calls_of(self, rows: NDArray[np.int64]) -> list[int]:
         """Return the direct calls of these functions; O(code) with NumPy."""
         entries = self.functions.arrays.entry[rows]
@@ -124,6 +135,12 @@ class StoringCode:
             if each.register == registers.third_result and (each.fixed, each.value - 16) in places
         )
 
+    def beside(self, place: int, calls: U64) -> list[int]:
+        """Return those of `calls`, ascending, that the function makes which holds `place`."""
+        bounds = np.array([self._entry(place), self._limit(place)], np.uint64)
+        first, last = np.searchsorted(calls, bounds)
+        return [int(pc) for pc in calls[first:last]]
+
     def read_before(self, call: int) -> Operands:
         """Return what is loaded, or whose address is taken, in the stretch before a call."""
         found = self._operands(max(call - _BEFORE, self._entry(call)), call)
@@ -138,7 +155,7 @@ class StoringCode:
         wanted = (registers.first, registers.second)[number]
         first = max(call - _BEFORE, self._entry(call))
         before = np.arange(first, call, dtype=np.uint64)
-        calls = before[np.isin(self._targets(before), self.functions.arrays.entry)]
+        calls = before[self._is_function(self._targets(before))]
         start = int(calls[-1]) + self._instructions.call_bytes if calls.size else first
         read = [each for each in self._operands(start, call) if each.access != "store"]
         return _operands([each for each in read if each.register == wanted][-1:])
@@ -159,6 +176,11 @@ class StoringCode:
     def _limit(self, call: int) -> int:
         index = self.functions.index(call)
         return self.functions.limit(index) if index >= 0 else call
+
+    def _is_function(self, targets: U64) -> NDArray[np.bool_]:
+        entries = self.functions.arrays.entry
+        at = np.minimum(np.searchsorted(entries, targets), max(entries.size - 1, 0))
+        return entries[at] == targets if entries.size else np.zeros(targets.size, np.bool_)
 
     def _targets(self, calls: U64) -> U64:
         """Return what the call at each address calls, 0 where there is no such instruction."""

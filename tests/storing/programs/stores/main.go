@@ -122,6 +122,36 @@ func longest(rows []*row) (found []*row) {
 	return found
 }
 
+// wide lies behind a header that says its type, as all values of more than 512 bytes do.
+type wide struct {
+	pad   [80]int
+	parts []*item
+}
+
+func (w *wide) grow(i int) {
+	w.parts = append(w.parts, &item{i, text(i)}) // STORES main.broad.parts
+}
+
+// wider has a slice of the same type one word further on, where the other's would be if the header counted.
+type wider struct {
+	pad   [81]int
+	parts []*item
+}
+
+func (w *wider) grow(i int) { w.parts = append(w.parts, &item{i, ""}) }
+
+type roll struct {
+	count int
+	names []*row
+}
+
+//go:noinline
+func with(rows []*row, r *row) []*row { return append(rows, r) }
+
+func (r *roll) call(i int) {
+	r.names = with(r.names, &row{text(i)}) // STORES main.called.names
+}
+
 var (
 	pair     = &twins{map[string]*row{}, map[string]*row{}}
 	filled   = &table{}
@@ -137,6 +167,9 @@ var (
 	linked   = list.New()
 	synced   sync.Map
 	remember func(int)
+	broad    *wide
+	broader  *wider
+	called   *roll
 )
 
 //go:noinline
@@ -154,7 +187,10 @@ func work() {
 		remember(i)
 		pair.addLeft(i)
 		pair.addRight(i)
+		broad.grow(i)
+		called.call(i)
 	}
+	broader.grow(1)
 	others.add("one")
 	fill(&helped, amount)
 	filled.fill()
@@ -172,6 +208,7 @@ func remembering() func(int) {
 }
 
 func main() {
+	broad, broader, called = &wide{}, &wider{}, &roll{}
 	remember = remembering()
 	work()
 	runtime.GC()
