@@ -82,6 +82,19 @@ def test_screen_tells_who_allocated_and_who_holds(go: Toolchain) -> None:
     assert re.search(r"pprof shows encoding/json\S* \d\d%, main\.\(\*Baseline\)\.Add \d+%", screen)
 
 
+def test_the_lines_that_keep_the_strings_and_the_baselines_are_found(go: Toolchain) -> None:
+    heap, _ = story(go, MESSAGES, 512 << 10)
+    source = (REPOSITORY / "examples" / "baselines" / "baseline.go").read_text().splitlines()
+
+    told = {
+        holder.path: [(source[(each.line or 0) - 1].strip(), each.certainty) for each in holder.stored_by]
+        for holder in answer_of(heap).holders
+    }
+
+    assert told[SEEN] == [("b.Seen = append(b.Seen, sample.ID)", "likely")]
+    assert told["main.manager.paths[*]"] == [("bm.paths[k] = b", "likely")]
+
+
 def test_every_byte_of_the_field_is_known_when_everything_is_sampled(go: Toolchain) -> None:
     heap, counted = story(go, 2000, 1)
     holder = "main.manager.paths"
@@ -92,3 +105,5 @@ def test_every_byte_of_the_field_is_known_when_everything_is_sampled(go: Toolcha
     assert strings == {"encoding/json": counted["seen"] * STRING_SLOT}
     assert set(arrays) == {"main"}
     assert arrays["main"] >= counted["seen_slots"] * 16
+    rest = packages(heap, Selection(holder=holder)) - packages(heap, Selection(type="string", holder=holder))
+    assert set(rest) == {"main"}  # the map, its entries and the arrays
