@@ -28,6 +28,9 @@ pytestmark = pytest.mark.ptrace
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="programs with C need gcc")
 
 
+EXPORTS = {"holders": holder_profile_of, "heap": heap_profile_of, "joined": joined_profile_of}
+
+
 @functools.cache
 def served(go: Toolchain, rate: int, mode: Mode, folder: Path) -> tuple[Heap, bytes]:
     """Return the heap of a quiet process, and the heap profile that it wrote itself right afterwards."""
@@ -181,15 +184,29 @@ def test_go_tool_pprof_opens_the_joined_profile(go: Toolchain, tmp_path: Path) -
 
 @needs_go
 def test_the_pages_of_go_tool_pprof_show_site_and_holder(go: Toolchain, tmp_path: Path) -> None:
-    (tmp_path / "joined").write_bytes(joined_profile_of(sites_heap(go, 1)))
-    (tmp_path / "heap").write_bytes(heap_profile_of(sites_heap(go, 1)))
+    heap, pages = sites_heap(go, 1), {}
+    for name, export in EXPORTS.items():
+        (tmp_path / name).write_bytes(export(heap))
+        (pages[name],) = pprof_pages(tmp_path / name, "flamegraph")
 
-    (joined,) = pprof_pages(tmp_path / "joined", "flamegraph")
-    (heap,) = pprof_pages(tmp_path / "heap", "flamegraph")
+    assert "main.newInlined" in pages["joined"]
+    assert "main.right.Middle[*]" in pages["joined"]
+    assert "main.newInlined" in pages["heap"]
+    assert "main.right.Middle[*]" in pages["holders"]
 
-    assert "main.newInlined" in joined
-    assert "main.right.Middle[*]" in joined
-    assert "main.newInlined" in heap
+
+@needs_go
+@pytest.mark.parametrize("name", EXPORTS)
+def test_go_tool_pprof_prints_the_traces_and_labels_of_every_export(
+    go: Toolchain, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(EXPORTS[name](sites_heap(go, 1)))
+
+    assert "Showing nodes accounting for" in go_pprof("-top", str(tmp_path / name))
+    assert go_pprof("-traces", str(tmp_path / name)).count("-----------+--") > 3
+    labels = go_pprof("-tags", str(tmp_path / name))
+    wanted = {"heap": ["bytes"], "holders": ["type", "root_kind"], "joined": ["type", "root_kind"]}[name]
+    assert all(f" {label}: Total" in labels for label in wanted), labels
 
 
 def test_joined_profile_has_holders_on_top_of_sites(go: Toolchain) -> None:
