@@ -47,13 +47,13 @@ _CALLS: Final[dict[Container, re.Pattern[bytes]]] = {
         rb"\x00(?:internal/)?sync\.\(\*(?:HashTrie)?Map(?:\[[^\x00]*\])?\)\.(?:Store|Swap|LoadOrStore|CompareAndSwap)(?=\x00)"
     ),
 }
-_WHAT: Final[dict[Container, str]] = {
-    "slice": "appends to, or assigns, a {}",
-    "map": "stores into a {}",
-    "channel": "sends into a channel",
-    "list": "adds to a list.List",
-    "sync map": "stores into a sync.Map",
-    "field": "stores",
+_WHAT: Final[dict[Container, tuple[str, str]]] = {
+    "slice": ("appends to, or assigns, a {}", "append to, or assign, a {}"),
+    "map": ("stores into a {}", "store into a {}"),
+    "channel": ("sends into a channel", "send into a channel"),
+    "list": ("adds to a list.List", "add to a list.List"),
+    "sync map": ("stores into a sync.Map", "store into a sync.Map"),
+    "field": ("stores", "store"),
 }
 _STANDARD: Final = re.compile(  # folders of GOROOT/src, which no module path begins with unless it has a dot
     r"(?:archive|bufio|bytes|cmp|compress|container|context|crypto|database|debug|embed|encoding"
@@ -110,7 +110,8 @@ class Storing:
             return ()
         if place.in_container and len(statements) > 1:
             return ()  # each may fill the elements of another container
-        what = _WHAT[place.container].format(place.type_name)
+        one, several = _WHAT[place.container]
+        what = (one if best == _BY_VARIABLE or len(statements) == 1 else several).format(place.type_name)
         certainty, evidence = _evidence(place, what, best, len(statements), alone=alone)
         return tuple(
             StoredBy(
