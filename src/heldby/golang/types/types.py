@@ -188,7 +188,8 @@ class TypeTable:
         if words is None:
             return []
         numbers = self.numbers_at(np.ascontiguousarray(words[:, 1]))
-        return list(zip(numbers.tolist(), words[:, 2].tolist(), strict=True))
+        offsets = words[:, 2].astype(np.int64)  # those of damaged descriptors may be negative then
+        return list(zip(numbers.tolist(), offsets.tolist(), strict=True))
 
     def method_count(self, number: int) -> int:
         """Return the methods that an interface type demands; 0 for every other type."""
