@@ -176,7 +176,7 @@ def role_of(name: str) -> int:
 
 def receiver_type_name(method: str) -> str | None:
     """Return ``path/pkg.T`` for ``path/pkg.(*T).Method``, None for other functions and closures."""
-    match = _METHOD.fullmatch(method)
+    match = _METHOD.fullmatch(method) if ".(*" in method else None
     return f"{match['package']}.{match['type']}" if match else None
 
 

@@ -171,7 +171,7 @@ def code_facts(
     module = runtime.modules[0]
     low, high = module.range("text", "etext")
     code = runtime.image.read_array(low, high - low)
-    named = ((functions.name(row), functions.entry(row)) for row in range(len(functions)))
+    named = zip(functions.names(), functions.arrays.entry.tolist(), strict=True)
     known = before.functions if before is not None else code_functions(named)
     followed = words(known.entries) if words is not None else NO_WORDS
     return scan_code(code, low, runtime.layout.arch, module.range("noptrdata", "end"), known, followed)

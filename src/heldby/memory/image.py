@@ -56,6 +56,7 @@ class Image:
         self.buffers = tuple(buffers)
         self.segments = tuple(_without_overlaps(segments))
         self._starts = [segment.start for segment in self.segments]
+        self._views = tuple(buffer.data for buffer in self.buffers)
 
     def __contains__(self, addr: int) -> bool:
         return self.segment_at(addr) is not None
@@ -127,6 +128,11 @@ class Image:
 
     def read(self, addr: int, size: int) -> bytes:
         """Return `size` bytes. Raises `NotCaptured` at the first missing address."""
+        segment = self.segment_at(addr)
+        if segment is not None and segment.buffer != ZEROS and 0 <= size <= segment.end - addr:
+            # The usual case, some hundred thousand times in a large program: twice as fast as by way of an array.
+            begin = segment.offset + addr - segment.start
+            return bytes(self._views[segment.buffer][begin : begin + size])
         return self.read_array(addr, size).tobytes()
 
     def read_available(self, addr: int, size: int) -> tuple[bytes, int]:
@@ -168,7 +174,7 @@ class Image:
 
     def u8(self, addr: int) -> int:
         """Return one byte. Raises `NotCaptured`."""
-        return int(self.read_array(addr, 1)[0])
+        return self.read(addr, 1)[0]
 
     def u32(self, addr: int) -> int:
         """Return a 32-bit unsigned integer. Raises `NotCaptured`."""

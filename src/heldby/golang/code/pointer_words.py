@@ -101,19 +101,20 @@ def _flat(types: TypeTable) -> tuple[I64, I64, I64]:
 
 def _fields(types: TypeTable) -> tuple[I64, I64, I64]:
     """Return owner, type and offset of the fields of structs and the elements of small arrays that have pointers."""
-    rows: list[tuple[int, int, int]] = []
     has_pointers = types.ptrbytes[: len(types)] > 0
-    kinds = types.kind[: len(types)]
-    for number in np.flatnonzero(has_pointers & (kinds == scan.STRUCT)).tolist():
-        rows += [
-            (number, each, offset) for each, offset in types.field_places(number) if types.ptrbytes[each]
-        ]
-    for number in np.flatnonzero(has_pointers & (kinds == scan.ARRAY)).tolist():
+    owner, part, offset = types.all_field_places()
+    keep = has_pointers[owner] & has_pointers[part]
+    rows: list[tuple[int, int, int]] = []
+    for number in np.flatnonzero(has_pointers & (types.kind[: len(types)] == scan.ARRAY)).tolist():
         elem, length = int(types.elem[number]), int(types.length[number])
         size = int(types.size[elem])
         rows += [(number, elem, at * size) for at in range(min(length, _MOST_ELEMENTS))]
-    table = np.array(rows, np.int64).reshape(-1, 3)
-    return table[:, 0].copy(), table[:, 1].copy(), table[:, 2].copy()
+    arrays = np.array(rows, np.int64).reshape(-1, 3)
+    return (
+        np.concatenate((owner[keep], arrays[:, 0])),
+        np.concatenate((part[keep].astype(np.int64), arrays[:, 1])),
+        np.concatenate((offset[keep], arrays[:, 2])),
+    )
 
 
 def _what(types: TypeTable, ids: TypeIds, inside: I64) -> tuple[I64, I64]:
@@ -147,12 +148,12 @@ def _receivers(types: TypeTable, ids: TypeIds, functions: FunctionTable, entries
     by_name: dict[str, int] = {}
     rows = np.searchsorted(entries, functions.arrays.entry.astype(np.int64))
     structs = _structs(types)
-    for row, at in enumerate(rows.tolist()):
-        full = receiver_type_name(functions.name(row)) if at < entries.size else None
+    for name, at in zip(functions.names(), rows.tolist(), strict=True):
+        full = receiver_type_name(name) if at < entries.size else None
         if full is not None:
             if full not in by_name:
-                package, name = package_of(full), full[full.rfind("/") + 1 :].partition(".")[2]
-                by_name[full] = structs.get(f"{package}.{name}", 0)
+                bare = full[full.rfind("/") + 1 :].partition(".")[2]
+                by_name[full] = structs.get(f"{package_of(full)}.{bare}", 0)
             found[at] = ids.of[by_name[full]]
     return found
 

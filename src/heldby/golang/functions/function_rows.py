@@ -159,6 +159,19 @@ def text_at(table: Bytes, offset: int) -> str:
     return raw.split(b"\0", 1)[0].decode("utf-8", "replace")
 
 
+def texts_at(table: Bytes, offsets: NDArray[np.integer]) -> list[str]:
+    """Return the string at each offset, as `text_at` does."""
+    data = table.tobytes()
+    found = []
+    for offset in offsets.tolist():
+        if not 0 <= offset < len(data):
+            found.append("?")
+            continue
+        end = data.find(b"\0", offset, offset + _MAX_TEXT)
+        found.append(data[offset : end if end >= 0 else offset + _MAX_TEXT].decode("utf-8", "replace"))
+    return found
+
+
 def frozen(array: _Array) -> _Array:
     """Return the array without the right to write: kernels are compiled once for read-only arrays."""
     view = array.view()

@@ -30,6 +30,7 @@ DESCRIPTOR_BYTES: Final = 48
 MAX_NAME: Final = 1 << 15
 MAX_FIELDS: Final = 1 << 16
 _MAX_SECTION: Final = 1 << 30
+_FIELD_BYTES: Final = 24  # internal/abi/type.go, StructField
 _MAX_SIZE: Final = 1 << 46
 # Bytes of a value and of its pointer prefix by kind; -1: the descriptor decides.
 _FIXED_SIZE: Final = np.array(
@@ -212,8 +213,47 @@ def struct_field_words(image: Image, extra: U64) -> U64 | None:
         return np.zeros((0, 3), np.uint64)
     if count > capacity or count > MAX_FIELDS or pointer % 8 or pointer >= ADDRESS_END:
         return None
-    raw, missing = image.read_available(pointer, 24 * count)
+    raw, missing = image.read_available(pointer, _FIELD_BYTES * count)
     return None if missing else np.frombuffer(raw, np.uint64).reshape(count, 3)
+
+
+def all_struct_fields(image: Image, extra: U64) -> tuple[I64, U64]:
+    """Return the fields of many struct descriptors, as `struct_field_words` does for one.
+
+    Args:
+        image: the process's bytes.
+        extra: ``uint64[n, 4]``, the words after the common part of each.
+
+    Returns:
+        ``int64[f]``, the row of `extra` that each field belongs to, ascending, and ``uint64[f, 3]``. A struct that
+        is impossible or not in the capture has none.
+    """
+    pointer, count, capacity = extra[:, 1], extra[:, 2], extra[:, 3]
+    sound = (count > 0) & (count <= capacity) & (count <= MAX_FIELDS)
+    sound &= (pointer % np.uint64(8) == 0) & (pointer < ADDRESS_END)
+    rows = np.flatnonzero(sound)
+    counts = count[rows].astype(np.int64)
+    owner = np.repeat(rows, counts)
+    within = np.arange(owner.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    addr = np.repeat(pointer[rows], counts) + within.astype(np.uint64) * np.uint64(_FIELD_BYTES)
+    words, known = np.zeros((owner.size, 3), np.uint64), np.ones(owner.size, np.bool_)
+    window = addr >> np.uint64(16)
+    for number in np.unique(window):
+        here = np.flatnonzero(window == number)
+        start = int(number) << 16
+        raw, missing = image.read_available(start, (1 << 16) + _FIELD_BYTES)
+        if missing:
+            for row in here.tolist():
+                one, gone = image.read_available(int(addr[row]), _FIELD_BYTES)
+                known[row] = not gone
+                words[row] = 0 if gone else np.frombuffer(one, np.uint64)
+        else:
+            at = (addr[here] - np.uint64(start)).astype(np.int64) // 8
+            words[here] = np.frombuffer(raw, np.uint64)[at[:, None] + np.arange(3)]
+    whole = np.ones(len(extra), np.bool_)
+    whole[owner[~known]] = False
+    keep = whole[owner]
+    return owner[keep], words[keep]
 
 
 def _pointer_masks(image: Image, gcdata: U64, ptrbytes: I64) -> U64:

@@ -191,6 +191,25 @@ class TypeTable:
         offsets = words[:, 2].astype(np.int64)  # those of damaged descriptors may be negative then
         return list(zip(numbers.tolist(), offsets.tolist(), strict=True))
 
+    def all_field_places(self) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]:
+        """Return owner, type and offset of the fields of all structs, by owner and in order; O(fields), vectorised."""
+        structs = np.flatnonzero(self.kind[FIRST_DESCRIPTOR : self._end_of_descriptors] == scan.STRUCT)
+        owner, words = scan.all_struct_fields(self._image, self._descriptors.extra[structs])
+        added = [
+            (number, field.type, field.offset)
+            for number in range(self._end_of_descriptors, self._used)
+            if self.kind[number] == scan.STRUCT
+            for field in self[number].fields
+        ]
+        more = np.array(added, np.int64).reshape(-1, 3)
+        return (
+            np.concatenate((structs[owner] + FIRST_DESCRIPTOR, more[:, 0])),
+            np.concatenate(
+                (self.numbers_at(np.ascontiguousarray(words[:, 1])), more[:, 1].astype(np.uint32))
+            ),
+            np.concatenate((words[:, 2].astype(np.int64), more[:, 2])),
+        )
+
     def method_count(self, number: int) -> int:
         """Return the methods that an interface type demands; 0 for every other type."""
         at = number - FIRST_DESCRIPTOR

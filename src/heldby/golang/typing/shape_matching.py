@@ -160,9 +160,10 @@ class ShapeIndex:
             kinds = types.kind[: len(types)]
             arrays = np.flatnonzero(kinds == scan.ARRAY)
             found[arrays] = types.elem[arrays]
-            for number in np.flatnonzero(kinds == scan.STRUCT).tolist():
-                first = [f.type for f in types[number].fields if f.offset == 0 and types.size[f.type]]
-                found[number] = first[0] if first else 0
+            owner, part, offset = types.all_field_places()
+            first = (offset == 0) & (types.size[part] > 0)
+            structs, at = np.unique(owner[first], return_index=True)
+            found[structs] = part[first][at]
             self._first_parts = found
         return self._first_parts
 
