@@ -90,7 +90,9 @@ def test_groups_are_summed_up_over_the_chosen_vertices() -> None:
     found = questions(5, [(0, 3), (3, 1), (0, 2), (0, 4)], np.array([0, 1, 10, 100, 1000]))
     group_of, chosen = np.array([0, 2, 0, 2, 1], np.int32), np.array([0, 1, 1, 1, 0], np.bool_)
 
-    sums = module.sum_up(found.tree, group_of, 4, chosen, np.array([0, 1, 10, 100, 1000]))
+    sums = module.sum_up(
+        found.tree, group_of, 4, chosen, np.arange(5, dtype=np.uint32), np.array([0, 1, 10, 100, 1000])
+    )
 
     assert (sums.groups.tolist(), sums.counts.tolist(), sums.totals.tolist()) == ([0, 2], [1, 2], [10, 101])
     by_vertex = dict(zip(found.tree.order.tolist(), sums.sets.tolist(), strict=True))
@@ -101,7 +103,14 @@ def test_a_group_that_is_none_is_refused() -> None:
     tree = questions(2, [(0, 1)]).tree
 
     with pytest.raises(InternalError, match="groups from 3 to 3"):
-        module.sum_up(tree, np.array([0, 3], np.int32), 3, np.ones(2, np.bool_), np.ones(2, np.int64))
+        module.sum_up(
+            tree,
+            np.array([0, 3], np.int32),
+            3,
+            np.ones(2, np.bool_),
+            np.zeros(2, np.uint32),
+            np.ones(2, np.int64),
+        )
 
 
 def test_two_ways_through_one_set_are_no_way_around_it() -> None:

@@ -89,7 +89,7 @@ def text_bytes(heap: Heap, vertex: int) -> int | None:
     if not found.known.any():
         return None
     ends = found.address[found.known] + found.length[found.known].astype(np.uint64)
-    return int(ends.max() - heap.objects.addr[vertex])
+    return int(ends.max()) - heap.address_of(vertex)
 
 
 def _root_words(heap: Heap, edges: I64) -> tuple[U32, U32]:

@@ -62,7 +62,7 @@ class RetainedSets:
     referrers: NDArray[np.uint32]
 
     def of(
-        self, sets: NDArray[np.int32], groups: NDArray[np.uint64]
+        self, sets: NDArray[np.int32], groups: NDArray[np.uint64], room: NDArray[np.uint64] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return what groups of sets retain: bytes and vertices, ``int64[64]`` each, by bit.
 
@@ -72,11 +72,13 @@ class RetainedSets:
             sets: ``int32[k]``, the set of each number, -1 for none.
             groups: ``uint64[sets]``, the bit of each set's group (sets of one group count as one), 0 for a set
                 that is not asked for.
+            room: ``uint64[k]`` that is overwritten, for whoever asks several times.
         """
         if sets.shape != self.tree.idom.shape:
             raise InternalError(f"sets have the shape {sets.shape}, not {self.tree.idom.shape}")
         bit_of = np.concatenate((np.zeros(1, np.uint64), groups))
-        lost = np.full(self.tree.reached_count, _ALL_BITS, np.uint64)
+        lost = self._room() if room is None else room
+        lost.fill(_ALL_BITS)
         lost[0] = bit_of[int(sets[0]) + 1]
         for number in range(_MOST_SWEEPS):
             backwards = number % 2 == 1
@@ -89,6 +91,9 @@ class RetainedSets:
         amounts, numbers = np.zeros(SETS_AT_ONCE, np.int64), np.zeros(SETS_AT_ONCE, np.int64)
         add_lost(self.tree.idom, lost, self.retained, self.counts, amounts, numbers)
         return amounts, numbers
+
+    def _room(self) -> NDArray[np.uint64]:
+        return np.empty(self.tree.reached_count, np.uint64)
 
     def _settle(self, sets: NDArray[np.int32], bit_of: NDArray[np.uint64], lost: NDArray[np.uint64]) -> None:
         tree = self.tree
@@ -109,11 +114,12 @@ class RetainedSets:
     def of_each(self, sets: NDArray[np.int32], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return bytes and vertices that each of `count` sets retains, ``int64[count]``; a pass for each 64."""
         amounts, numbers = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        room = self._room()
         for low in range(0, count, SETS_AT_ONCE):
             size = min(SETS_AT_ONCE, count - low)
             groups = np.zeros(count, np.uint64)
             groups[low : low + size] = np.uint64(1) << np.arange(size, dtype=np.uint64)
-            found = self.of(sets, groups)
+            found = self.of(sets, groups, room)
             amounts[low : low + size], numbers[low : low + size] = found[0][:size], found[1][:size]
         return amounts, numbers
 
@@ -140,8 +146,9 @@ class RetainedSets:
         batch = [*np.split(likely[:alone], alone)] if count else []
         if count > alone:
             batch += _even(likely[alone:], SETS_AT_ONCE - alone)
+        room = self._room()
         while batch:
-            amounts, numbers = self.of(sets, _bits(batch, count))
+            amounts, numbers = self.of(sets, _bits(batch, count), room)
             for bit, part in enumerate(batch):
                 if part.size == 1:
                     exact[int(part[0])] = int(amounts[bit]), int(numbers[bit])
@@ -227,6 +234,7 @@ def sum_up(
     group_of: NDArray[np.int32],
     count: int,
     chosen: NDArray[np.bool_],
+    class_of: NDArray[np.uint32],
     sizes: NDArray[np.int64],
 ) -> GroupSums:
     """Make sets of the groups of vertices 1 to n. Two passes; 4 bytes for each reachable vertex.
@@ -236,14 +244,17 @@ def sum_up(
         group_of: ``int32[n + 1]``, the group of each vertex, 0 to `count` - 1.
         count: the number of groups.
         chosen: ``bool[n + 1]``, vertices that belong to a set.
-        sizes: ``int64[n + 1]`` or longer, shallow bytes.
+        class_of: ``uint32[n + 1]``, the row of `sizes` of each vertex (an object's span).
+        sizes: ``int64``, shallow bytes of the vertices of each class.
     """
-    if chosen.shape != group_of.shape or sizes.size < group_of.size:
-        raise InternalError(f"groups of {group_of.size} vertices, {chosen.size} chosen, {sizes.size} sizes")
+    if not chosen.shape == class_of.shape == group_of.shape or int(class_of.max(initial=0)) >= sizes.size:
+        raise InternalError(
+            f"groups of {group_of.size} vertices, {chosen.size} chosen, {class_of.size} sizes"
+        )
     if group_of.size > 1 and not 0 <= int(group_of[1:].min()) <= int(group_of[1:].max()) < count:
         raise InternalError(f"groups from {group_of[1:].min()} to {group_of[1:].max()}, not below {count}")
     counts, totals = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    sum_groups(group_of, chosen, sizes, counts, totals)
+    sum_groups(group_of, chosen, class_of, sizes, counts, totals)
     groups = np.flatnonzero(counts)
     set_of_group = np.full(count, -1, np.int32)
     set_of_group[groups] = np.arange(groups.size, dtype=np.int32)

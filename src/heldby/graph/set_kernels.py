@@ -154,13 +154,13 @@ def row_numbers(numbers, limit, others, seen, rows, fill):
 
 
 @kernel
-def sum_groups(group_of, chosen, amounts, counts, totals):
-    """Count the chosen vertices of each group, and add up their `amounts`; vertex 0 is none."""
+def sum_groups(group_of, chosen, class_of, amounts, counts, totals):
+    """Count the chosen vertices of each group, and add up ``amounts[class_of[v]]``; vertex 0 is none."""
     for v in range(ONE, u64(group_of.size)):
         if chosen[v]:
             g = u64(group_of[v])
             counts[g] += 1
-            totals[g] += np.int64(amounts[v])
+            totals[g] += amounts[u64(class_of[v])]
 
 
 @kernel

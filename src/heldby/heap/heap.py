@@ -78,6 +78,23 @@ class Heap:
         """Allocated objects, garbage included."""
         return len(self.objects)
 
+    def address_of(self, vertex: int) -> int:
+        """Return the address of an object."""
+        return int(self.objects.address_of(np.array([vertex], np.uint32))[0])
+
+    def addresses_of(self, vertices: NDArray[np.uint32]) -> NDArray[np.uint64]:
+        """Return the addresses of some vertices, ``uint64``; 0 for roots."""
+        inside = vertices <= np.uint32(self.object_count)
+        return self.objects.address_of(np.where(inside, vertices, np.uint32(0)))
+
+    def sizes_of(self, vertices: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """Return the shallow bytes of some vertices, ``int64``; 0 for roots. O(vertices), without `sizes`."""
+        out = np.zeros(vertices.size, np.int64)
+        inside = (vertices != 0) & (vertices <= np.uint32(self.object_count))
+        rows = self.objects.span_of(vertices[inside])
+        out[inside] = self.objects.spans.elemsize[rows].astype(np.int64)
+        return out
+
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
         """Shallow bytes of every vertex, ``int64[vertices]``; 0 for roots."""

@@ -14,6 +14,7 @@ from heldby.golang.typing.label_kernels import label_chosen
 from heldby.golang.typing.labels import describe, label_of, unknown_labels
 from heldby.golang.typing.object_types import ObjectTypes, RootSlots, heap_view, type_columns
 from heldby.golang.typing.type_word_kernels import HeapView, TypeColumns
+from heldby.golang.typing.typing_arrays import label_view
 from heldby.heap.roots import RootTable
 
 UNKNOWN: Final = np.uint32(1 << 31)
@@ -48,7 +49,7 @@ class Naming:
         self._references = references
         self.type_of: NDArray[np.uint32] = types.packed.copy()
         unknown = np.flatnonzero(types.packed == 0)
-        slots = objects.spans.elemsize[objects.span[unknown]]
+        slots = objects.spans.elemsize[objects.span_of(unknown.astype(np.uint32))]
         self.type_of[unknown] = UNKNOWN | np.minimum(slots, np.uint64(UNKNOWN - 1)).astype(np.uint32)
 
     def view(self, roots: RootSlots) -> HeapView:
@@ -114,7 +115,8 @@ class Naming:
 
     @cached_property
     def _view(self) -> HeapView:
-        return heap_view(self._objects, self._references, RootSlots.none())
+        # Labels depend on spans and words only; addresses and targets would be read from disk for nothing.
+        return label_view(self._objects, self._references)
 
     @cached_property
     def _tables(self) -> tuple[TypeColumns, NDArray[np.uint32], NDArray[np.uint32]]:

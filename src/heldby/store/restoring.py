@@ -13,7 +13,7 @@ from heldby.analysis.answer import Answer
 from heldby.analysis.holder_tree import HolderTree
 from heldby.golang.code.variables import Variables
 from heldby.golang.functions.functions import FunctionTable
-from heldby.golang.objects.objects import ObjectTable, read_objects
+from heldby.golang.objects.objects import ObjectTable, read_slots
 from heldby.golang.objects.references import References
 from heldby.golang.objects.spans import read_spans
 from heldby.golang.objects.specials import read_specials
@@ -91,8 +91,23 @@ class _Parts:
         self._types = cache(self._read_types)
 
     def _objects(self) -> ObjectTable:
+        """Return the objects; few questions need all addresses, and fewer who is marked."""
         runtime = self._process.runtime
-        return read_objects(runtime, read_spans(runtime))
+        spans = cache(lambda: read_spans(runtime))
+        slots = cache(lambda: read_slots(runtime, spans()))
+        listed = cache(lambda: slots().list_all())
+        return lazily(
+            ObjectTable,
+            {
+                "addr": lambda: listed()[0],
+                "span": lambda: slots().span_column(),
+                "marked": lambda: listed()[2],
+                "spans": spans,
+                "index": lambda: slots().index,
+                "marks": lambda: slots().marks,
+                "count_mismatches": lambda: slots().count_mismatches(),
+            },
+        )
 
     def _graph(self) -> Graph:
         sizes = self._reader.sizes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.golang.functions.functions import package_of
+from heldby.golang.objects.objects import by_span
 from heldby.golang.types.types import TypeTable
 from heldby.graph.set_kernels import row_numbers
 from heldby.heap.heap import Heap
@@ -21,6 +22,7 @@ UNKNOWN_TYPES: Final = "(unknown types)"
 STANDARD_LIBRARY: Final = "(standard library)"
 _MAP_GROUPS: Final = ("map.group[", "noalg.map.group[")
 _MOST_NESTED: Final = 16
+_STRETCH: Final = 1 << 16
 _NAMED: Final = re.compile(r"[\w./%~+-]+\.[\w(*]")
 
 
@@ -36,11 +38,13 @@ class Grouping:
     names: list[str]
     of: NDArray[np.int32]
 
-    def renamed(self, names: Iterable[str]) -> Grouping:
-        """Return the groups under other names, one for each; groups of one name become one."""
-        distinct: dict[str, int] = {}
-        rows = np.fromiter((distinct.setdefault(name, len(distinct)) for name in names), np.int32)
-        return Grouping(list(distinct), rows[self.of])
+    def of_some(self, wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which objects belong to one of the groups that are ``wanted[group]``, ``bool[n + 1]``."""
+        found = np.empty(self.of.size, np.bool_)
+        # In stretches: to index, NumPy widens the rows to 64 bits first.
+        for low in range(0, self.of.size, _STRETCH):
+            found[low : low + _STRETCH] = wanted[self.of[low : low + _STRETCH]]
+        return found
 
 
 def by_type_number(heap: Heap) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
@@ -48,50 +52,72 @@ def by_type_number(heap: Heap) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
 
     O(objects); unlike ``np.unique`` it does not sort them.
     """
-    numbers = heap.naming.type_of
-    # From `UNKNOWN` on a number says the size of an unknown type's slot.
-    known_end = 2 * len(heap.naming.types.layouts.types)
-    slots = np.unique(heap.objects.spans.elemsize)
-    sizes = UNKNOWN | np.unique(np.minimum(slots, np.uint64(UNKNOWN - 1))).astype(np.uint32)
-    seen = np.zeros(known_end + sizes.size, np.uint8)
-    none = np.zeros(0, np.int32)
-    row_numbers(numbers, known_end, sizes, seen, none, False)
-    row_of = np.cumsum(seen, dtype=np.int32) - np.int32(1)
-    rows = np.zeros(numbers.size, np.int32)
-    row_numbers(numbers, known_end, sizes, row_of, rows, True)
-    distinct = np.concatenate((np.arange(known_end, dtype=np.uint32), sizes))[seen != 0]
-    return distinct, rows
+    types = _TypeNumbers(heap)
+    return types.distinct, types.rows(np.arange(types.distinct.size, dtype=np.int32))
 
 
 def by_type(heap: Heap) -> Grouping:
     """Return the objects by the name of their type; types that are printed alike are one."""
-    numbers, rows = by_type_number(heap)
-    return Grouping([], rows).renamed(heap.naming.type_name(number) for number in numbers.tolist())
+    return _by_name(heap, heap.naming.type_name)
 
 
 def by_package(heap: Heap) -> Grouping:
     """Return the objects by the package of their type: of its elements, for what has no name itself."""
-    numbers, rows = by_type_number(heap)
     types = heap.naming.types.layouts.types
-    return Grouping([], rows).renamed(package_of_type(types, number) for number in numbers.tolist())
+    return _by_name(heap, lambda number: package_of_type(types, number))
+
+
+def _by_name(heap: Heap, name_of: Callable[[int], str]) -> Grouping:
+    """Return the objects by what `name_of` calls their type's number."""
+    types = _TypeNumbers(heap)
+    names: dict[str, int] = {}
+    rows = [names.setdefault(name_of(number), len(names)) for number in types.distinct.tolist()]
+    return Grouping(list(names), types.rows(np.array(rows, np.int32)))
+
+
+class _TypeNumbers:
+    """The distinct numbers in `Naming.type_of`.
+
+    Attributes:
+        distinct: ascending.
+    """
+
+    def __init__(self, heap: Heap) -> None:
+        self._numbers = heap.naming.type_of
+        # From `UNKNOWN` on a number says the size of an unknown type's slot.
+        self._known_end = 2 * len(heap.naming.types.layouts.types)
+        slots = np.unique(heap.objects.spans.elemsize)
+        self._sizes = UNKNOWN | np.unique(np.minimum(slots, np.uint64(UNKNOWN - 1))).astype(np.uint32)
+        self._seen = np.zeros(self._known_end + self._sizes.size, np.uint8)
+        row_numbers(self._numbers, self._known_end, self._sizes, self._seen, np.zeros(0, np.int32), False)
+        places = np.concatenate((np.arange(self._known_end, dtype=np.uint32), self._sizes))
+        self.distinct = places[self._seen != 0]
+
+    def rows(self, row_of: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return ``int32[n + 1]``: for each object what `row_of` has for its number, in the order of `distinct`."""
+        table = np.zeros(self._seen.size, np.int32)
+        table[self._seen != 0] = row_of
+        rows = np.zeros(self._numbers.size, np.int32)
+        row_numbers(self._numbers, self._known_end, self._sizes, table, rows, True)
+        return rows
 
 
 def by_module(heap: Heap) -> Grouping:
     """Return the objects by the Go module of their type's package, with its version, from the build information."""
-    packages = by_package(heap)
+    types = heap.naming.types.layouts.types
     info = heap.process.build_info
     modules: dict[str, str] = {}
     if info is not None:
         known = (info.main, *info.dependencies) if info.main else info.dependencies
         modules = {module.path: f"{module.path} {module.version}".strip() for module in known}
     main = modules.get(info.main.path, "main") if info is not None and info.main is not None else "main"
-    return packages.renamed(_module_of(package, modules, main) for package in packages.names)
+    return _by_name(heap, lambda number: _module_of(package_of_type(types, number), modules, main))
 
 
 def by_size_class(heap: Heap) -> Grouping:
     """Return the objects by the size of their slots: ``48 B``, ``large``; noscan classes apart."""
     spans = heap.objects.spans
-    rows = spans.spanclass.astype(np.int32)[heap.objects.span]
+    rows = by_span(spans.spanclass.astype(np.int32), heap.objects.index)
     sizes = np.zeros(256, np.int64)
     sizes[spans.spanclass] = spans.elemsize.astype(np.int64)
     names = []

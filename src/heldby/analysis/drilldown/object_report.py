@@ -130,7 +130,7 @@ def value_at(heap: Heap, addr: int, limits: Limits) -> tuple[Value, int, str]:
     vertex = values_of(heap).object_at(addr)
     if vertex:
         name = heap.naming.type_name(int(heap.naming.type_of[vertex]))
-        return read_object(heap, vertex, limits), int(heap.objects.addr[vertex]), name
+        return read_object(heap, vertex, limits), heap.address_of(vertex), name
     row = variable_at(heap, addr)
     if row is None:
         raise no_object(heap, addr)
@@ -148,12 +148,13 @@ def read_object(heap: Heap, vertex: int, limits: Limits | None = None) -> Value:
 def _of_object(
     heap: Heap, tree: HolderTree, addr: int, vertex: int, limits: Limits | None, referrers: int
 ) -> ObjectReport:
-    spans, span = heap.objects.spans, int(heap.objects.span[vertex])
-    start, size = int(heap.objects.addr[vertex]), int(heap.sizes[vertex])
+    one = np.array([vertex], np.uint32)
+    spans, span = heap.objects.spans, int(heap.objects.span_of(one)[0])
+    start, size = heap.address_of(vertex), int(heap.sizes_of(one)[0])
     number = int(heap.tree.number[vertex])
     live = number != NONE
     ownership = ownership_of(tree)
-    owner = int(ownership.of(np.array([vertex], np.uint32))[0])
+    owner = int(ownership.of(one)[0])
     retained, objects = _retained(heap, vertex)
     chain, length = _dominators(heap, number) if live else ((), 0)
     resident, swapped = _residency(heap, start, size)
@@ -165,7 +166,7 @@ def _of_object(
         type=heap.naming.type_name(int(heap.naming.type_of[vertex])),
         evidence=EVIDENCE_NAMES[int(heap.naming.types.evidence[vertex])],
         live=live,
-        marked=bool(heap.objects.marked[vertex]),
+        marked=heap.objects.is_marked(vertex),
         value=read_object(heap, vertex, limits),
         shallow_bytes=size,
         retained_bytes=retained,
@@ -276,7 +277,7 @@ def _dominator(heap: Heap, number: int) -> Dominator:
     vertex, retained = int(heap.tree.order[number]), int(heap.retained_bytes[number])
     if vertex <= heap.object_count:
         name = heap.naming.type_name(int(heap.naming.type_of[vertex]))
-        return Dominator(name=name, address=int(heap.objects.addr[vertex]), retained_bytes=retained)
+        return Dominator(name=name, address=heap.address_of(vertex), retained_bytes=retained)
     node = vertex - heap.object_count - 1
     goroutine = heap.roots.kind[node] in (RootKind.GOROUTINE, RootKind.GOROUTINE_GROUP)
     name = short_name(heap.roots.name_of(node))
@@ -289,7 +290,7 @@ def _shortest(heap: Heap, vertex: int) -> str | None:
     found = way_from_a_root(heap.graph, heap.tree, vertex, first_root, levels=_LEVELS)
     if found is not None:
         return way_text(heap, heap.graph, *found)[0].strip()
-    table = paths(heap, f"{int(heap.objects.addr[vertex]):#x}")
+    table = paths(heap, f"{heap.address_of(vertex):#x}")
     return str(table["path"].to_list()[0]) if len(table) else None
 
 

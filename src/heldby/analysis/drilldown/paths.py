@@ -45,7 +45,7 @@ def objects_called(heap: Heap, text: str) -> NDArray[np.uint32]:
     types = by_type(heap)
     wanted = pattern(text)
     fits = np.array([wanted.fullmatch(name) is not None for name in types.names], np.bool_)
-    found = np.flatnonzero(fits[types.of] & heap.live)
+    found = np.flatnonzero(types.of_some(fits) & heap.live)
     if found.size:
         return found.astype(np.uint32)
     tree = build_holder_tree(heap)
@@ -92,7 +92,7 @@ def paths(heap: Heap, text: str, *, strong: bool = False) -> Table:
             number_column(
                 "steps", Kind.COUNT, [_steps(tree.idom, int(numbers[first[row]])) for row in order]
             ),
-            column("addr", Kind.ADDRESS, heap.objects.addr[targets[first[order]]]),
+            column("addr", Kind.ADDRESS, heap.objects.address_of(targets[first[order]])),
             text_column("path", [merged.text(int(rows[row])).strip() for row in order]),
         ),
         title=f"The shortest ways to {text}",
@@ -180,7 +180,7 @@ def way_text(heap: Heap, graph: Graph, back: ShortestPaths, root: int) -> tuple[
         parts.append(text)
     if steps > len(labels):
         parts.append("...")
-    addr = int(heap.objects.addr[vertex]) if vertex <= heap.object_count else 0
+    addr = heap.address_of(vertex) if vertex <= heap.object_count else 0
     return "".join(parts), steps if steps < _MOST_HOPS else None, addr
 
 
@@ -195,7 +195,7 @@ def without_weak_ways(heap: Heap) -> Graph:
     graph = Graph(heap.graph.offsets, targets)
     types = by_type(heap)
     pools = np.array([_POOLS.fullmatch(name) is not None for name in types.names], np.bool_)
-    vertices = np.flatnonzero(pools[types.of])
+    vertices = np.flatnonzero(types.of_some(pools))
     vertices = vertices[vertices > 0]
     roots = heap.roots
     caches = np.array([name.startswith(_CACHES) for name in roots.names], np.bool_)

@@ -44,9 +44,9 @@ def references(heap: Heap, addr: int, *, into: bool, limit: int | None = None) -
     real = sources != graph.targets[edges] if into else np.ones(edges.size, np.bool_)
     sources, edges, others = sources[real], edges[real], others[real]
     own = heap.naming.type_name(int(heap.naming.type_of[vertex]))
-    address = int(heap.objects.addr[vertex])
+    address = heap.address_of(vertex)
     retained, unreachable = _retained(heap, others)
-    addrs = heap.objects.addr[np.where(others <= np.uint32(heap.object_count), others, 0)]
+    addrs = heap.addresses_of(others)
     total = edges.size
     order = np.lexsort((addrs, -np.where(unreachable, -1, retained)))[:limit]
     sources, edges, others, addrs = sources[order], edges[order], others[order], addrs[order]
@@ -61,7 +61,7 @@ def references(heap: Heap, addr: int, *, into: bool, limit: int | None = None) -
             text_column("from" if into else "to", names),
             text_column("field", fields),
             column("addr", Kind.ADDRESS, addrs, unknown=~is_object),
-            column("shallow_bytes", Kind.BYTES, heap.sizes[others], unknown=~is_object),
+            column("shallow_bytes", Kind.BYTES, heap.sizes_of(others), unknown=~is_object),
             column("retained_bytes", Kind.BYTES, retained, unknown=unreachable),
             text_column("path", _paths(heap, others)),
         ),

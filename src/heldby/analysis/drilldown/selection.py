@@ -74,5 +74,4 @@ def pattern(text: str) -> re.Pattern[str]:
 def _matching(groups: Grouping, text: str) -> NDArray[np.bool_]:
     wanted = pattern(text)
     fits = np.array([wanted.fullmatch(name) is not None for name in groups.names], np.bool_)
-    found: NDArray[np.bool_] = fits[groups.of]
-    return found
+    return groups.of_some(fits)

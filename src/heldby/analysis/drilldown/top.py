@@ -75,7 +75,9 @@ def _sets(
     limit: int | None,
 ) -> Table:
     groups = _GROUPINGS[by](heap)
-    found = sum_up(heap.tree, groups.of, len(groups.names), selection.objects(heap), heap.sizes)
+    sizes = heap.objects.spans.elemsize.astype(np.int64)
+    chosen = selection.objects(heap)
+    found = sum_up(heap.tree, groups.of, len(groups.names), chosen, heap.objects.span, sizes)
     asked = heap.retained_sets
     if limit is not None and min_size is None:
         rows, retained, held = asked.largest(found.sets, found.totals, limit)

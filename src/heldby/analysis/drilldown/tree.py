@@ -221,12 +221,10 @@ def _object_table(heap: Heap, lines: list[tuple[int, int]]) -> Table:
             column("depth", Kind.COUNT, [level - least for level, _ in lines]),
             text_column("path", [tree.text(int(path)).strip() for path in tree.paths.path_of[numbers]]),
             text_column("type", types),
-            column(
-                "addr", Kind.ADDRESS, heap.objects.addr[np.where(is_object, vertices, 0)], unknown=~is_object
-            ),
+            column("addr", Kind.ADDRESS, heap.addresses_of(vertices), unknown=~is_object),
             column("retained_bytes", Kind.BYTES, retained),
             column("share", Kind.SHARE, retained / max(int(heap.retained_bytes[0]), 1)),
-            column("shallow_bytes", Kind.BYTES, heap.sizes[vertices]),
+            column("shallow_bytes", Kind.BYTES, heap.sizes_of(vertices)),
         ),
         title="Single objects, with what each retains; each is held by the one above it that stands further left",
         outline="depth",

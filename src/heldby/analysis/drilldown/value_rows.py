@@ -72,7 +72,7 @@ def value_rows(heap: Heap, chosen: NDArray[np.bool_], said: str) -> ValueRows:
             f"{said} has no fields: it is {heap.naming.type_name(int(heap.naming.type_of[vertices[0]]))}",
             next_step="search the texts of strings with: heldby find TARGET --string TEXT",
         )
-    spans, span = heap.objects.spans, heap.objects.span[vertices]
+    spans, span = heap.objects.spans, heap.objects.span_of(vertices)
     lead = np.where(spans.has_headers[span], np.uint64(8), np.uint64(0))
     room = np.where(spans.large[span], spans.extent[span], spans.elemsize[span]) - lead
     length = np.array([count for _, count in unrolled], np.uint64)[which.reshape(-1)]
@@ -87,5 +87,5 @@ def value_rows(heap: Heap, chosen: NDArray[np.bool_], said: str) -> ValueRows:
     first = np.cumsum(counts) - counts
     owner = np.repeat(np.arange(vertices.size), counts)
     within = (np.arange(owner.size) - first[owner]).astype(np.uint64)
-    address = (heap.objects.addr[vertices] + lead)[owner] + within * np.uint64(size)
+    address = (heap.objects.address_of(vertices) + lead)[owner] + within * np.uint64(size)
     return ValueRows(number, address, vertices[owner], ~run[owner])

@@ -67,10 +67,10 @@ def _goroutines_at(
     except NotCaptured:
         return None
     found = objects.find(addrs)
-    if not found.all() or not (objects.addr[found] == addrs).all():
+    if not found.all() or not (objects.address_of(found) == addrs).all():
         return None
     size = runtime.layout.size("runtime.g")
-    slots = objects.spans.elemsize[objects.span[found]].astype(np.int64)
+    slots = objects.spans.elemsize[objects.span_of(found)].astype(np.int64)
     # The slot is the smallest size class that holds a g (plus its malloc header, for g above 512 bytes).
     if not ((slots >= size) & (slots <= size + 128)).all():
         return None

@@ -184,10 +184,10 @@ def _records_on_stacks(
     names its goroutine in its first word.
     """
     at = np.flatnonzero(wanted[stack_goroutine])
-    slots = objects.spans.elemsize[objects.span[stack_target[at]]].astype(np.int64)
+    slots = objects.spans.elemsize[objects.span_of(stack_target[at])].astype(np.int64)
     size = runtime.layout.size("runtime.sudog")
     at = at[(slots >= size) & (slots <= size + 16)]  # a size class above, as runtime/sizeclasses.go has them
-    rows, addrs = stack_goroutine[at], objects.addr[stack_target[at]]
+    rows, addrs = stack_goroutine[at], objects.address_of(stack_target[at])
     sudogs = StructRows(runtime.pages, runtime.layout, "runtime.sudog", np.ascontiguousarray(addrs))
     own = sudogs.present & (sudogs.column("g") == goroutines.addr[rows])
     pairs = np.unique(np.stack((rows[own].astype(np.uint64), addrs[own])), axis=1)

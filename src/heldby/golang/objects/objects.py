@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,15 @@ from heldby.golang.objects.object_kernels import (
 from heldby.golang.objects.spans import PAGE_BYTES, SpanTable
 from heldby.golang.runtime.runtime import Runtime
 
+_N = TypeVar("_N", bound=np.generic)
+
 _MAX_OBJECTS: Final = (1 << 31) - 2
 # A damaged span table must not take all memory before its objects are counted: 1 TiB of heap, free slots too.
 _MAX_SLOTS: Final = 1 << 34
 _MAX_PAGES: Final = 1 << 27
 _TINY_SPANCLASS: Final = 5
+# So many objects are found by their bits one by one; for more, all addresses are listed (35 ns an object, once).
+_FEW: Final = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,7 @@ class ObjectTable:
         marked: ``uint8[n + 1]``, 1 where the collector marked the object in its last finished cycle.
         spans: the spans that they lie in.
         index: finds the object that holds an address.
+        marks: ``uint64[W]``, `marked` as bits, in the places that `index` has for allocation bits.
         count_mismatches: swept spans whose bits contradict the runtime's own number of objects; slots that a
             thread was just allocating at the pause explain a few.
     """
@@ -48,11 +53,49 @@ class ObjectTable:
     marked: NDArray[np.uint8]
     spans: SpanTable
     index: SlotIndex
+    marks: NDArray[np.uint64]
     count_mismatches: int
 
     def __len__(self) -> int:
         """Return the number of objects n."""
-        return int(self.addr.size) - 1
+        return object_count(self.index)
+
+    def span_of(self, objects: NDArray[np.uint32]) -> NDArray[np.intp]:
+        """Return the row of the span of each of some objects; 0 for 0. A few do not need the column `span`."""
+        if objects.size > _FEW:
+            return self.span[objects].astype(np.intp)
+        return np.where(objects != 0, self._span_of_word(self._word_of(objects)), 0)
+
+    def address_of(self, objects: NDArray[np.uint32]) -> NDArray[np.uint64]:
+        """Return the addresses of some objects, ``uint64``; 0 for 0. A few do not need the column `addr`."""
+        if objects.size > _FEW:
+            return self.addr[objects]
+        some = objects[objects != 0]
+        words, bit = self._places_of(some)
+        rows = self._span_of_word(words)
+        slot = (words.astype(np.uint64) - self.index.spans[rows, 3]) * np.uint64(64) + bit
+        found = np.zeros(objects.size, np.uint64)
+        found[objects != 0] = self.spans.base[rows] + slot * self.spans.elemsize[rows]
+        return found
+
+    def is_marked(self, object_number: int) -> bool:
+        """Tell whether the collector marked an object, without the column `marked`."""
+        words, bit = self._places_of(np.array([object_number], np.uint32))
+        return bool(self.marks[words[0]] >> bit[0] & np.uint64(1))
+
+    def _places_of(self, objects: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
+        """Return word and bit of objects, not 0, in `index`."""
+        words = self._word_of(objects)
+        before = (objects - np.uint32(1)) - self.index.rank[words]
+        bits = self.index.bits[words][:, None] >> np.arange(64, dtype=np.uint64) & np.uint64(1)
+        return words, (np.cumsum(bits, axis=1) > before[:, None]).argmax(axis=1).astype(np.uint64)
+
+    def _word_of(self, objects: NDArray[np.uint32]) -> NDArray[np.intp]:
+        """Return the words of `index` that have the bits of some objects."""
+        return np.searchsorted(self.index.rank, objects - np.uint32(1), side="right") - 1
+
+    def _span_of_word(self, words: NDArray[np.intp]) -> NDArray[np.intp]:
+        return np.searchsorted(self.index.spans[:, 3], words.astype(np.uint64), side="right") - 1
 
     def sizes(self) -> NDArray[np.int64]:
         """Return the shallow bytes, ``int64[n + 1]``; 0 for the virtual root."""
@@ -76,11 +119,84 @@ class ObjectTable:
         return out
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SlotBits:
+    """Which slots are objects, before they are listed.
+
+    Attributes:
+        spans: the spans.
+        first_word: ``uint64[S]``, where each span's bits begin in the others.
+        marks: ``uint64[W]``, objects that the collector marked in its last finished cycle.
+        index: has the allocation bits and their ranks.
+    """
+
+    spans: SpanTable
+    first_word: NDArray[np.uint64]
+    marks: NDArray[np.uint64]
+    index: SlotIndex
+
+    def span_column(self) -> NDArray[np.uint32]:
+        """Return `ObjectTable.span`. O(objects)."""
+        return by_span(np.arange(len(self.spans), dtype=np.uint32), self.index)
+
+    def list_all(self) -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[np.uint8]]:
+        """Return address, span and mark of all objects, as `ObjectTable` has them. O(slots)."""
+        count, spans = object_count(self.index), self.spans
+        addr = np.zeros(count + 1, np.uint64)
+        span = np.zeros(count + 1, np.uint32)
+        marked = np.zeros(count + 1, np.uint8)
+        arrays = (self.first_word, self.index.bits, self.marks, addr, span, marked)
+        list_objects(spans.base, spans.elemsize, spans.nelems, *arrays)
+        return addr, span, marked
+
+    def count_mismatches(self) -> int:
+        """Return `ObjectTable.count_mismatches`."""
+        counts = self.spans.alloc_count.astype(np.int64)
+        return int((self.spans.swept & (objects_per_span(self.index) != counts)).sum())
+
+
+def object_count(index: SlotIndex) -> int:
+    """Return the number of objects."""
+    return int(index.rank[-1]) + int(index.bits[-1]).bit_count() if index.rank.size else 0
+
+
+def objects_per_span(index: SlotIndex) -> NDArray[np.int64]:
+    """Return the number of objects in each span, ``int64[S]``."""
+    ranks = np.append(index.rank, np.uint32(object_count(index))).astype(np.int64)
+    return np.diff(ranks[index.spans[:, 3].astype(np.int64)], append=ranks[-1])
+
+
+def by_span(values: NDArray[_N], index: SlotIndex) -> NDArray[_N]:
+    """Return for each object what `values` has for its span, ``[n + 1]``; the virtual root has the first."""
+    counts = objects_per_span(index)
+    counts[:1] += 1
+    return np.repeat(values, counts)
+
+
 def read_objects(runtime: Runtime, spans: SpanTable) -> ObjectTable:
     """Return all objects. O(slots); 13 bytes an object and 12 bytes for each 64 slots.
 
     Raises:
         LimitExceeded: more than 2**31 - 2 objects, or spans that no machine can hold.
+    """
+    slots = read_slots(runtime, spans)
+    addr, span, marked = slots.list_all()
+    return ObjectTable(
+        addr=addr,
+        span=span,
+        marked=marked,
+        spans=spans,
+        index=slots.index,
+        marks=slots.marks,
+        count_mismatches=slots.count_mismatches(),
+    )
+
+
+def read_slots(runtime: Runtime, spans: SpanTable) -> SlotBits:
+    """Return which slots are objects. O(slots / 64).
+
+    Raises:
+        LimitExceeded: as for `read_objects`.
     """
     slots, pages = float(spans.nelems.sum(dtype=np.float64)), float(spans.pages.sum(dtype=np.float64))
     if slots > _MAX_SLOTS or pages > _MAX_PAGES:
@@ -113,20 +229,7 @@ def read_objects(runtime: Runtime, spans: SpanTable) -> ObjectTable:
     count = int(rank_words(bits, rank))
     if count > _MAX_OBJECTS:
         raise LimitExceeded(f"the heap has {count:,} objects; {_MAX_OBJECTS:,} can be analysed")
-    addr = np.zeros(count + 1, np.uint64)
-    span = np.zeros(count + 1, np.uint32)
-    marked = np.zeros(count + 1, np.uint8)
-    list_objects(spans.base, spans.elemsize, spans.nelems, first_word, bits, marks, addr, span, marked)
-    per_span = np.bincount(span[1:], minlength=len(spans)) if count else np.zeros(len(spans), np.int64)
-    mismatched = spans.swept & (per_span != spans.alloc_count.astype(np.int64))
-    return ObjectTable(
-        addr=addr,
-        span=span,
-        marked=marked,
-        spans=spans,
-        index=_slot_index(spans, first_word, bits, rank),
-        count_mismatches=int(mismatched.sum()),
-    )
+    return SlotBits(spans, first_word, marks, _slot_index(spans, first_word, bits, rank))
 
 
 def _slot_index(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from heldby.golang.objects.objects import ObjectTable
 from heldby.golang.objects.references import References
-from heldby.golang.objects.spans import MAX_BITMAP_ELEMSIZE, PAGE_BYTES
+from heldby.golang.objects.spans import MAX_BITMAP_ELEMSIZE, PAGE_BYTES, SpanTable
 from heldby.golang.types import type_scan as scan
 from heldby.golang.types.type_layout import MAX_PROGRAM_WORDS, TypeLayouts
 from heldby.golang.types.types import TypeTable
@@ -61,11 +61,6 @@ class RootSlots:
 def heap_view(objects: ObjectTable, references: References, roots: RootSlots) -> HeapView:
     """Return the arrays that the typing kernels read; nothing is copied but span columns."""
     spans = objects.spans
-    flags = np.zeros(len(spans) + 1, np.uint8)
-    flags[:-1] |= np.where(spans.noscan, SPAN_NOSCAN, 0).astype(np.uint8)
-    flags[:-1] |= np.where(spans.has_headers, SPAN_HEADER, 0).astype(np.uint8)
-    flags[:-1] |= np.where(spans.large, SPAN_LARGE, 0).astype(np.uint8)
-    flags[:-1] |= np.where(spans.spanclass == _TINY_SPANCLASS, SPAN_TINY, 0).astype(np.uint8)
     small = ~spans.large & (spans.elemsize <= MAX_BITMAP_ELEMSIZE)
     bitmap = np.where(small, spans.pointer_bits, np.uint64(0))
     return HeapView(
@@ -75,7 +70,7 @@ def heap_view(objects: ObjectTable, references: References, roots: RootSlots) ->
         targets=references.targets,
         words=references.words,
         elemsize=spans.elemsize,
-        flags=flags,
+        flags=_span_flags(spans),
         bitmap=bitmap,
         base=spans.base,
         root_addr=roots.addr,
@@ -84,6 +79,37 @@ def heap_view(objects: ObjectTable, references: References, roots: RootSlots) ->
         root_type=roots.type,
         classes=_CLASSES,
     )
+
+
+def label_view(objects: ObjectTable, references: References) -> HeapView:
+    """Return of `heap_view` what `label_chosen` reads: spans and words; the other arrays are empty."""
+    spans = objects.spans
+    none64, none32 = np.zeros(0, np.uint64), np.zeros(0, np.uint32)
+    return HeapView(
+        addr=none64,
+        span=objects.span,
+        offsets=np.zeros(0, np.int64),
+        targets=none32,
+        words=references.words,
+        elemsize=spans.elemsize,
+        flags=_span_flags(spans),
+        bitmap=none64,
+        base=spans.base,
+        root_addr=none64,
+        root_word=none32,
+        root_target=none32,
+        root_type=none32,
+        classes=_CLASSES,
+    )
+
+
+def _span_flags(spans: SpanTable) -> NDArray[np.uint8]:
+    flags = np.zeros(len(spans) + 1, np.uint8)
+    flags[:-1] |= np.where(spans.noscan, SPAN_NOSCAN, 0).astype(np.uint8)
+    flags[:-1] |= np.where(spans.has_headers, SPAN_HEADER, 0).astype(np.uint8)
+    flags[:-1] |= np.where(spans.large, SPAN_LARGE, 0).astype(np.uint8)
+    flags[:-1] |= np.where(spans.spanclass == _TINY_SPANCLASS, SPAN_TINY, 0).astype(np.uint8)
+    return flags
 
 
 def type_columns(types: TypeTable, layouts: TypeLayouts) -> TypeColumns:

@@ -141,10 +141,10 @@ class ColumnReader:
         """Tell which lengths can be: of data in the heap those that end within the data's object."""
         objects = self._memory.objects
         target = objects.find(address)
-        span = objects.span[target]
+        span = objects.span_of(target)
         spans = objects.spans
         size = np.where(spans.large[span], spans.extent[span], spans.elemsize[span])
-        room = size - np.minimum(address - objects.addr[target], size)
+        room = size - np.minimum(address - objects.address_of(target), size)
         found: Bools = np.where(target != 0, length <= room, length < np.uint64(1 << 30))
         return found
 

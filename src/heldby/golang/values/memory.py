@@ -59,9 +59,10 @@ class GoMemory:
         vertex = int(self.objects.find(np.array([addr & (1 << 64) - 1], np.uint64))[0])
         if not vertex:
             return None
-        span = int(self.objects.span[vertex])
+        one = np.array([vertex], np.uint32)
+        span = int(self.objects.span_of(one)[0])
         size = int(spans.extent[span] if spans.large[span] else spans.elemsize[span])
-        return int(self.objects.addr[vertex]) + size - addr
+        return int(self.objects.address_of(one)[0]) + size - addr
 
     def is_plausible(self, data: int, size: int) -> bool:
         """Tell whether `size` bytes can lie at `data`: a header that was being written may say anything."""

@@ -78,10 +78,10 @@ class ValueReader:
     def contents_of(self, vertex: int) -> tuple[int, int]:
         """Return where the contents of an object begin, behind its malloc header if any, and their bytes."""
         objects, spans = self.memory.objects, self.memory.objects.spans
-        span = int(objects.span[vertex])
+        span = int(objects.span_of(np.array([vertex], np.uint32))[0])
         lead = 8 if spans.has_headers[span] else 0
         room = int(spans.extent[span] if spans.large[span] else spans.elemsize[span])
-        return int(objects.addr[vertex]) + lead, room - lead
+        return int(objects.address_of(np.array([vertex], np.uint32))[0]) + lead, room - lead
 
     def function_name(self, pc: int) -> str | None:
         """Return the function whose code holds `pc`; None for an address outside all functions."""
