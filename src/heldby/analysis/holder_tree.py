@@ -101,7 +101,8 @@ class HolderTree:
 
     def roots_on_path(self) -> dict[int, int]:
         """Return how many root vertices lie on each path that has any; they are no objects."""
-        roots = np.flatnonzero(self.heap.tree.order > np.uint32(self.heap.object_count))
+        numbers = self.heap.tree.number[self.heap.object_count + 1 :]
+        roots = numbers[numbers != np.uint32(NONE)]
         paths, counts = np.unique(self.paths.path_of[roots], return_counts=True)
         found = dict(zip(paths.tolist(), counts.tolist(), strict=True))
         found[0] = found.get(0, 0) + 1
@@ -187,7 +188,8 @@ def merge_ways(heap: Heap, tree: DominatorTree, graph: Graph) -> HolderTree:
     """
     keys = _field_keys(heap, tree, np.full(tree.reached_count, NONE, np.uint32), way_edges(graph, tree))
     _root_keys(heap, tree, keys)
-    return HolderTree(heap, merged(tree, keys, heap.compact_sizes(), max_depth=64))
+    # Without sizes: who wants to know what lies on a way asks for each of its ends.
+    return HolderTree(heap, merged(tree, keys, np.zeros(heap.graph.node_count, np.uint32), max_depth=64))
 
 
 def _field_keys(heap: Heap, tree: DominatorTree, via: U32, edges: NDArray[np.int64]) -> U64:

@@ -241,9 +241,34 @@ def sum_up(
 
     Args:
         tree: the dominator tree.
-        group_of: ``int32[n + 1]``, the group of each vertex, 0 to `count` - 1.
+        group_of: see `group_sums`, as for what follows.
         count: the number of groups.
-        chosen: ``bool[n + 1]``, vertices that belong to a set.
+        chosen: vertices that belong to a set.
+        class_of: the class of each vertex.
+        sizes: shallow bytes of the vertices of each class.
+    """
+    counts, totals = group_sums(group_of, count, chosen, class_of, sizes)
+    groups = np.flatnonzero(counts)
+    set_of_group = np.full(count, -1, np.int32)
+    set_of_group[groups] = np.arange(groups.size, dtype=np.int32)
+    sets = np.empty(tree.reached_count, np.int32)
+    number_sets(tree.order, group_of, chosen, set_of_group, sets)
+    return GroupSums(groups, counts[groups], totals[groups], sets)
+
+
+def group_sums(
+    group_of: NDArray[np.int32],
+    count: int,
+    chosen: NDArray[np.bool_],
+    class_of: NDArray[np.uint32],
+    sizes: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how many chosen vertices each group has, and their bytes, ``int64[count]`` each. One pass.
+
+    Args:
+        group_of: ``int32[n + 1]``, the group of each vertex, 0 to `count` - 1; what stands at 0 means nothing.
+        count: the number of groups.
+        chosen: ``bool[n + 1]``, vertices that count.
         class_of: ``uint32[n + 1]``, the row of `sizes` of each vertex (an object's span).
         sizes: ``int64``, shallow bytes of the vertices of each class.
     """
@@ -255,9 +280,4 @@ def sum_up(
         raise InternalError(f"groups from {group_of[1:].min()} to {group_of[1:].max()}, not below {count}")
     counts, totals = np.zeros(count, np.int64), np.zeros(count, np.int64)
     sum_groups(group_of, chosen, class_of, sizes, counts, totals)
-    groups = np.flatnonzero(counts)
-    set_of_group = np.full(count, -1, np.int32)
-    set_of_group[groups] = np.arange(groups.size, dtype=np.int32)
-    sets = np.empty(tree.reached_count, np.int32)
-    number_sets(tree.order, group_of, chosen, set_of_group, sets)
-    return GroupSums(groups, counts[groups], totals[groups], sets)
+    return counts, totals

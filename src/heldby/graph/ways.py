@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
 from heldby.graph.csr import NONE, Graph, from_edges
-from heldby.graph.dominator_kernels import add_to_parents
 from heldby.graph.dominators import DominatorTree
 from heldby.graph.predecessors import predecessors
 from heldby.graph.reach import ShortestPaths, shortest_paths
-from heldby.graph.ways_kernels import find_way_edges
+from heldby.graph.ways_kernels import find_way_edges, mark_ways
+
+_STRETCH: Final = 1 << 16
 
 
 def ways_to(graph: Graph, targets: NDArray[np.uint32]) -> DominatorTree:
     """Return the tree of shortest ways from node 0 to each of `targets` that is reached.
 
-    Numbers go by distance; ``idom[i]`` is what comes before i on its way. One search: O(n + m), 20 bytes per
+    Numbers go by distance; ``idom[i]`` is what comes before i on its way. One search: O(n + m), 13 bytes per
     node; what follows costs in proportion to the ways.
     """
     found = shortest_paths(graph)
-    visited = found.visited
+    kept = np.zeros(graph.node_count, np.uint8)
+    kept[0] = 1
+    mark_ways(found.parent, targets, kept)
+    parts = [found.visited[:0]]
+    for low in range(0, found.visited.size, _STRETCH):
+        part = found.visited[low : low + _STRETCH]
+        parts.append(part[kept[part] != 0])
+    order = np.concatenate(parts)
     number = np.full(graph.node_count, NONE, np.uint32)
-    number[visited] = np.arange(visited.size, dtype=np.uint32)
-    before = number[found.parent[visited]]
-    wanted = np.zeros(visited.size, np.uint32)
-    at = number[targets]
-    wanted[at[at != np.uint32(NONE)]] = 1
-    add_to_parents(before, np.zeros(visited.size, np.int64), wanted)
-    wanted[0] = 1
-    kept = np.flatnonzero(wanted)
-    renumbered = np.cumsum(wanted != 0, dtype=np.uint32) - np.uint32(1)
-    order = visited[kept]
-    number[:] = NONE
-    number[order] = np.arange(kept.size, dtype=np.uint32)
-    return DominatorTree(order.copy(), number, renumbered[before[kept]])
+    number[order] = np.arange(order.size, dtype=np.uint32)
+    return DominatorTree(order, number, number[found.parent[order]])
 
 
 def way_edges(graph: Graph, tree: DominatorTree) -> NDArray[np.int64]:

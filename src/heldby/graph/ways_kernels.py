@@ -11,6 +11,18 @@ _NONE = np.uint32(0xFFFFFFFF)
 
 
 @kernel
+def mark_ways(parent, targets, kept):
+    """Set ``kept[v]`` (uint8) for each reached target and all that come before it; those that have it end a walk."""
+    for i in range(u64(targets.size)):
+        v = u64(targets[i])
+        if parent[v] == _NONE:
+            continue
+        while kept[v] == 0:
+            kept[v] = 1
+            v = u64(parent[v])
+
+
+@kernel
 def find_way_edges(offsets, targets, number, order, before, edge):
     """Set ``edge[j]`` to the first edge from ``before[j]`` to j; `edge` must be -1 before.
 

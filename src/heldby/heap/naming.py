@@ -20,6 +20,8 @@ from heldby.heap.roots import RootTable
 UNKNOWN: Final = np.uint32(1 << 31)
 """From here on a number in `Naming.type_of` says the size of the slot of an object of unknown type."""
 
+_STRETCH: Final = 1 << 16
+
 # Structures through which the runtime reaches what users hold too (runtime/runtime2.go, runtime/time.go).
 _INTERNAL: Final = (
     "runtime.g",
@@ -121,8 +123,12 @@ class Naming:
     @cached_property
     def _tables(self) -> tuple[TypeColumns, NDArray[np.uint32], NDArray[np.uint32]]:
         layouts = self.types.layouts
-        used = np.flatnonzero(np.bincount(self.types.packed)) >> 1
-        layouts.ensure(np.unique(used))
+        packed = self.types.packed
+        used = np.zeros(2 * len(layouts.types), np.bool_)
+        # In stretches: NumPy widens to 64 bits what it indexes with.
+        for low in range(0, packed.size, _STRETCH):
+            used[packed[low : low + _STRETCH]] = True
+        layouts.ensure(np.unique(np.flatnonzero(used) >> 1))
         return type_columns(layouts.types, layouts), layouts.label, unknown_labels(layouts.labels)
 
     def _root_labels(self, slots: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from heldby.golang.functions.functions import package_of
 from heldby.golang.objects.objects import by_span
 from heldby.golang.types.types import TypeTable
+from heldby.graph.retained_sets import group_sums
 from heldby.graph.set_kernels import row_numbers
 from heldby.heap.heap import Heap
 from heldby.heap.naming import UNKNOWN
@@ -37,6 +38,12 @@ class Grouping:
 
     names: list[str]
     of: NDArray[np.int32]
+
+    def sums(self, heap: Heap, chosen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return how many of the `chosen` objects (``bool[n + 1]``) each group has, and their shallow bytes."""
+        objects = heap.objects
+        sizes = objects.spans.elemsize.astype(np.int64)
+        return group_sums(self.of, len(self.names), chosen, objects.span, sizes)
 
     def of_some(self, wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return which objects belong to one of the groups that are ``wanted[group]``, ``bool[n + 1]``."""

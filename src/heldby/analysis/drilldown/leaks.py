@@ -63,7 +63,7 @@ def find_leaks(heap: Heap, goroutines: Goroutines) -> Leaks:
     kept = heap.live & ~reached[:count]
     return Leaks(
         leaked=leaked & ~_is_idle_main(heap, goroutines),
-        kept_bytes=int(heap.sizes[:count].sum(where=kept)),
+        kept_bytes=int(heap.sizes_of(np.flatnonzero(kept).astype(np.uint32)).sum()),
         kept_objects=int(kept.sum()),
         unknown=waits.unknown,
     )

@@ -14,6 +14,7 @@ from heldby.errors import UsageError
 
 _SUGGESTIONS: Final = 3
 _MOST_COMPARED: Final = 5000
+_STRETCH: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,8 +77,13 @@ def below(tree: HolderTree, paths: list[int]) -> NDArray[np.bool_]:
 
 def vertices_on(tree: HolderTree, mask: NDArray[np.bool_]) -> NDArray[np.uint32]:
     """Return the vertices on the rows of `mask` (``bool[p]``). O(vertices)."""
-    found: NDArray[np.uint32] = tree.heap.tree.order[mask[tree.paths.path_of]]
-    return found
+    order, path_of = tree.heap.tree.order, tree.paths.path_of
+    # In stretches: to index, NumPy widens the paths to 64 bits first.
+    parts = [
+        order[low : low + _STRETCH][mask[path_of[low : low + _STRETCH]]]
+        for low in range(0, order.size, _STRETCH)
+    ]
+    return np.concatenate(parts)
 
 
 def references_to(

@@ -79,7 +79,7 @@ def paths(heap: Heap, text: str, *, strong: bool = False) -> Table:
     rows, first, inverse = np.unique(merged.paths.path_of[numbers], return_index=True, return_inverse=True)
     inverse = inverse.reshape(-1)
     objects = np.bincount(inverse, minlength=rows.size)
-    shallow = np.bincount(inverse, heap.sizes[targets], rows.size).astype(np.int64)
+    shallow = np.bincount(inverse, heap.sizes_of(targets), rows.size).astype(np.int64)
     order = np.lexsort((rows, -objects))
     unreached = int((~reached).sum())
     reason = "no other way than those that were left out" if strong else "no way at all: garbage"

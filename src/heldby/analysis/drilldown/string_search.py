@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Final
 
@@ -10,120 +11,182 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.drilldown.references import names_of
+from heldby.analysis.drilldown.text_patterns import LONGEST, NOT_CAPTURED, TextPattern, text_pattern
 from heldby.analysis.holder_tree import HolderTree
 from heldby.analysis.ownership import ownership_of
-from heldby.analysis.string_values import Strings, string_values
+from heldby.analysis.string_values import string_values
 from heldby.analysis.table import Kind, Table, column, text_column
 from heldby.golang.texts.text_kernels import copy_pieces
-from heldby.golang.texts.text_search_kernels import find_bytes
 from heldby.graph.csr import NONE
 from heldby.heap.heap import Heap
 
-LONGEST: Final = 1 << 20
-_MOST_BYTES: Final = 1 << 27
 _STRETCH: Final = 1 << 17
+_SHORT: Final = 1 << 10
 _SHOWN: Final = 256
 _HOLDERS_NAMED: Final = 3
-_META: Final = re.compile(r"[.^$*+?{}\[\]\\|()]")
 
 
-def find_text(heap: Heap, tree: HolderTree, pattern: str, *, limit: int | None = None) -> Table:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextScope:
+    """Which texts are searched; None for all that are live.
+
+    Attributes:
+        sources: ``bool[n + 1]``, objects whose strings and slices count; those of roots do not then.
+        texts: ``bool[n + 1]``, objects that the text must lie in.
+        least_bytes: the length of the shortest text that counts.
+    """
+
+    sources: NDArray[np.bool_] | None = None
+    texts: NDArray[np.bool_] | None = None
+    least_bytes: int = 0
+
+
+ALL_TEXTS: Final = TextScope()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Texts:
+    """Texts by the references to them."""
+
+    edges: NDArray[np.int64]
+    source: NDArray[np.uint32]
+    target: NDArray[np.uint32]
+    address: NDArray[np.uint64]
+    length: NDArray[np.int64]
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> _Texts:
+        return _Texts(
+            self.edges[rows], self.source[rows], self.target[rows], self.address[rows], self.length[rows]
+        )
+
+
+def find_text(
+    heap: Heap, tree: HolderTree, pattern: str, *, scope: TextScope = ALL_TEXTS, limit: int | None = None
+) -> Table:
     """Return the strings and slices of bytes that hold `pattern`, with who refers to each and which holder counts it.
 
     One row for each reference to such a text from a live object or a root; texts that are constants of the program
-    take no heap and are not searched. O(references + bytes of texts).
+    take no heap and are not searched. O(references + bytes of texts); memory only for what is found, and for long
+    texts.
 
     Args:
         heap: what to look at.
         tree: its merged paths.
         pattern: a regular expression (Python's ``re``, on bytes); plain text if it is none.
+        scope: which texts are searched.
         limit: rows.
     """
-    graph = heap.graph
-    sources = np.repeat(np.arange(graph.node_count, dtype=np.uint32), np.diff(graph.offsets))
-    targets = heap.deferred.restored(graph).targets
+    wanted = text_pattern(pattern)
+    search = _Search(heap, wanted)
+    for texts, unknown in _stretches(heap, scope):
+        search.add(texts, unknown)
+    found = search.finish()
+    held = ownership_of(tree)
+    owners = held.of(found.target) if found.edges.size else np.zeros(0, np.int32)
+    names = [tree.text(row.path).strip() for row in held.rows] + ["everything else"]
+    notes = [wanted.note] if wanted.note else []
+    notes += _by_holder(owners, names)
+    notes += search.notes()
+    shown = found.take(slice(0, limit))
+    title = f"{found.edges.size:,} of {search.total:,} strings and slices of bytes hold {pattern}"
+    return _table(heap, tree, shown, names, owners[:limit], found.edges.size, title, tuple(notes))
+
+
+def _stretches(heap: Heap, scope: TextScope) -> Iterator[tuple[_Texts, int]]:
+    """Give the texts of a stretch of vertices at a time, and how many have a place or length that is not known."""
+    graph, deferred = heap.graph, heap.deferred
+    first_root = heap.object_count + 1
     # Texts lie in objects without pointers.
     plain = np.zeros(graph.node_count, np.bool_)
-    plain[: heap.object_count + 1] = heap.objects.noscan()
+    plain[:first_root] = heap.objects.noscan() if scope.texts is None else heap.objects.noscan() & scope.texts
     plain[0] = False
-    edges = np.flatnonzero(plain[targets])
-    edges = edges[(heap.tree.number[sources[edges]] != np.uint32(NONE)) & (sources[edges] != 0)]
-    found = string_values(heap, edges, sources[edges], targets[edges], with_bytes=True)
-    expression, note = _expression(pattern)
-    hits, missing = _search(heap, found, pattern, expression)
-    rows = np.flatnonzero(hits)
-    notes = [note] if note else []
-    held = ownership_of(tree)
-    owners = held.of(targets[found.edges[rows]]) if rows.size else np.zeros(0, np.int32)
-    names = [tree.text(row.path).strip() for row in held.rows] + ["everything else"]
-    notes += _by_holder(owners, names)
-    if missing:
-        notes.append(
-            f"{missing:,} texts lie in memory that was not captured; they were not searched to their end"
-        )
-    if not found.known.all():
-        notes.append(f"of {int((~found.known).sum()):,} strings length or place is not known")
-    if bool((found.length > LONGEST).any()) and expression is not None:
-        notes.append(f"of longer texts the first {LONGEST:,} bytes were searched")
-    shown = rows[:limit]
-    return _table(
-        heap, tree, found, shown, sources, targets, notes, names, owners[:limit], rows.size, pattern
+    vertices = graph.node_count if scope.sources is None else first_root
+    for first in range(1, vertices, _STRETCH):
+        last = min(first + _STRETCH, vertices)
+        low, high = int(graph.offsets[first]), int(graph.offsets[last])
+        targets = graph.targets[low:high].copy()
+        put_back = slice(*np.searchsorted(deferred.edges, (low, high)))
+        targets[deferred.edges[put_back] - low] = deferred.targets[put_back]
+        counted = heap.tree.number[first:last] != np.uint32(NONE)
+        if scope.sources is not None:
+            counted &= scope.sources[first:last]
+        degrees = np.diff(graph.offsets[first : last + 1])
+        edges = np.flatnonzero(plain[targets] & np.repeat(counted, degrees))
+        sources = np.repeat(np.arange(first, last, dtype=np.uint32), degrees)[edges]
+        strings = string_values(heap, edges + low, sources, targets[edges], with_bytes=True)
+        at = strings.edges - low
+        source = np.repeat(np.arange(first, last, dtype=np.uint32), degrees)[at]
+        texts = _Texts(strings.edges, source, targets[at], strings.address, strings.length)
+        enough = strings.length >= scope.least_bytes
+        yield texts.take(strings.known & enough), int((~strings.known).sum())
+
+
+class _Search:
+    """One search: short texts are looked at as they come, long ones in the end, equal ones once."""
+
+    def __init__(self, heap: Heap, pattern: TextPattern) -> None:
+        self._heap = heap
+        self._pattern = pattern
+        self._found: list[_Texts] = []
+        self._long: list[_Texts] = []
+        self._missing = self._unknown = 0
+        self._cut = False
+        self.total = 0
+
+    def add(self, texts: _Texts, unknown: int) -> None:
+        """Search the short ones of `texts` and put the others aside."""
+        self.total += texts.edges.size + unknown
+        self._unknown += unknown
+        short = texts.length <= _SHORT
+        self._look(texts.take(short))
+        if not short.all():
+            self._long.append(texts.take(~short))
+
+    def _look(self, texts: _Texts) -> None:
+        matches = self._pattern.matches(self._heap, texts.address, texts.length)
+        self._missing += int((matches == NOT_CAPTURED).sum())
+        self._found.append(texts.take(matches == 1))
+
+    def finish(self) -> _Texts:
+        """Search the long ones, and return all that was found, in the order of the references."""
+        texts = _joined(self._long)
+        order = np.lexsort((texts.length, texts.address))
+        texts = texts.take(order)
+        new = np.ones(order.size, np.bool_)
+        new[1:] = (texts.address[1:] != texts.address[:-1]) | (texts.length[1:] != texts.length[:-1])
+        matches = self._pattern.matches(self._heap, texts.address[new], texts.length[new])
+        self._missing += int((matches == NOT_CAPTURED).sum())
+        self._cut = self._pattern.expression is not None and bool((texts.length > LONGEST).any())
+        self._found.append(texts.take((matches == 1)[np.cumsum(new) - 1] if order.size else slice(0)))
+        found = _joined(self._found)
+        return found.take(np.argsort(found.edges, kind="stable"))
+
+    def notes(self) -> list[str]:
+        """Return what could not be searched."""
+        notes = []
+        if self._missing:
+            notes.append(
+                f"{self._missing:,} texts lie in memory that was not captured; "
+                "they were not searched to their end"
+            )
+        if self._unknown:
+            notes.append(f"of {self._unknown:,} strings length or place is not known")
+        if self._cut:
+            notes.append(f"of longer texts the first {LONGEST:,} bytes were searched")
+        return notes
+
+
+def _joined(parts: list[_Texts]) -> _Texts:
+    nothing = np.zeros(0, np.uint32)
+    none = _Texts(np.zeros(0, np.int64), nothing, nothing, np.zeros(0, np.uint64), np.zeros(0, np.int64))
+    parts = [none, *parts]
+    return _Texts(
+        np.concatenate([part.edges for part in parts]),
+        np.concatenate([part.source for part in parts]),
+        np.concatenate([part.target for part in parts]),
+        np.concatenate([part.address for part in parts]),
+        np.concatenate([part.length for part in parts]),
     )
-
-
-def _expression(pattern: str) -> tuple[re.Pattern[bytes] | None, str | None]:
-    """Return what to search with, None for plain text; and what to say when it was meant to be more."""
-    if not _META.search(pattern):
-        return None, None
-    try:
-        return re.compile(pattern.encode("utf-8", "surrogateescape")), None
-    except re.error as error:
-        return None, f"searched as plain text, since it is no regular expression: {error}"
-
-
-def _search(
-    heap: Heap, strings: Strings, pattern: str, expression: re.Pattern[bytes] | None
-) -> tuple[NDArray[np.bool_], int]:
-    """Return which texts match, and how many have bytes that were not captured. Equal texts are searched once."""
-    rows = np.flatnonzero(strings.known)
-    order = rows[np.lexsort((strings.length[rows], strings.address[rows]))]
-    address, length = strings.address[order], strings.length[order]
-    new = np.ones(order.size, np.bool_)
-    new[1:] = (address[1:] != address[:-1]) | (length[1:] != length[:-1])
-    address, length = address[new], length[new]
-    pages = heap.process.runtime.pages
-    if expression is None:
-        needle = np.frombuffer(pattern.encode("utf-8", "surrogateescape"), np.uint8)
-        found = np.ones(address.size, np.uint8)
-        if needle.size:
-            find_bytes(pages, address, length, needle, found)
-    else:
-        found = _matching(heap, address, np.minimum(length, LONGEST), expression)
-    hits = np.zeros(strings.known.size, np.bool_)
-    hits[order] = (found == 1)[np.cumsum(new) - 1]
-    return hits, int((found == 2).sum())
-
-
-def _matching(
-    heap: Heap, address: NDArray[np.uint64], length: NDArray[np.int64], expression: re.Pattern[bytes]
-) -> NDArray[np.uint8]:
-    found = np.zeros(address.size, np.uint8)
-    ends = np.cumsum(length)
-    low = 0
-    while low < address.size:
-        before = int(ends[low - 1]) if low else 0
-        high = max(min(int(np.searchsorted(ends, before + _MOST_BYTES)), low + _STRETCH), low + 1)
-        starts = np.zeros(high - low + 1, np.int64)
-        starts[1:] = ends[low:high] - before
-        out, present = np.zeros(int(starts[-1]), np.uint8), np.zeros(high - low, np.uint8)
-        copy_pieces(heap.process.runtime.pages, address[low:high], starts, out, present)
-        data, bounds = out.tobytes(), starts.tolist()
-        # No loop of Python's: map runs in C.
-        pieces = map(data.__getitem__, map(slice, bounds[:-1], bounds[1:]))
-        matches = np.fromiter(map(bool, map(expression.search, pieces)), np.bool_, high - low)
-        found[low:high] = np.where(present == 0, 2, matches)
-        low = high
-    return found
 
 
 def _by_holder(owners: NDArray[np.int32], names: list[str]) -> list[str]:
@@ -136,50 +199,44 @@ def _by_holder(owners: NDArray[np.int32], names: list[str]) -> list[str]:
 def _table(
     heap: Heap,
     tree: HolderTree,
-    strings: Strings,
-    rows: NDArray[np.intp],
-    sources: NDArray[np.uint32],
-    targets: NDArray[np.uint32],
-    notes: list[str],
+    texts: _Texts,
     names: list[str],
     owners: NDArray[np.int32],
     total: int,
-    pattern: str,
+    title: str,
+    notes: tuple[str, ...],
 ) -> Table:
-    edges = strings.edges[rows]
-    source, target = sources[edges], targets[edges]
-    labels = heap.naming.labels(edges, source)
-    is_object = source <= np.uint32(heap.object_count)
-    addrs = heap.objects.addr[np.where(is_object, source, 0)]
-    numbers = heap.tree.number[target]
+    labels = heap.naming.labels(texts.edges, texts.source)
+    is_object = texts.source <= np.uint32(heap.object_count)
+    numbers = heap.tree.number[texts.target]
     paths = tree.paths.path_of[np.where(numbers == np.uint32(NONE), 0, numbers)]
     distinct, codes = np.unique(paths, return_inverse=True)
     return Table(
         "find",
         (
-            text_column("text", _shown_texts(heap, strings, rows)),
-            column("bytes", Kind.BYTES, strings.length[rows]),
-            column("address", Kind.ADDRESS, strings.address[rows]),
-            text_column("held_by", *names_of(heap, source)),
+            text_column("text", _shown_texts(heap, texts)),
+            column("bytes", Kind.BYTES, texts.length),
+            column("address", Kind.ADDRESS, texts.address),
+            text_column("held_by", *names_of(heap, texts.source)),
             text_column("field", heap.naming.types.layouts.labels.texts, labels),
-            column("source", Kind.ADDRESS, addrs, unknown=~is_object),
+            column("source", Kind.ADDRESS, heap.addresses_of(texts.source), unknown=~is_object),
             text_column("holder", [*names, None], np.where(owners < 0, len(names), owners)),
             text_column("path", [tree.text(int(path)).strip() for path in distinct], codes.reshape(-1)),
         ),
-        title=f"{total:,} of {strings.edges.size:,} strings and slices of bytes hold {pattern}",
-        notes=tuple(notes),
+        title=title,
+        notes=notes,
         details=("path",),
         hidden=("holder", "address"),
-        total_rows=total if total > rows.size else None,
+        total_rows=total if total > texts.edges.size else None,
     )
 
 
-def _shown_texts(heap: Heap, strings: Strings, rows: NDArray[np.intp]) -> list[str]:
-    lengths = np.minimum(strings.length[rows], _SHOWN)
-    starts = np.zeros(rows.size + 1, np.int64)
+def _shown_texts(heap: Heap, texts: _Texts) -> list[str]:
+    lengths = np.minimum(texts.length, _SHOWN)
+    starts = np.zeros(lengths.size + 1, np.int64)
     np.cumsum(lengths, out=starts[1:])
-    out, present = np.zeros(int(starts[-1]), np.uint8), np.zeros(rows.size, np.uint8)
-    copy_pieces(heap.process.runtime.pages, strings.address[rows], starts, out, present)
+    out, present = np.zeros(int(starts[-1]), np.uint8), np.zeros(lengths.size, np.uint8)
+    copy_pieces(heap.process.runtime.pages, texts.address, starts, out, present)
     data, bounds = out.tobytes(), starts.tolist()
     pieces = map(data.__getitem__, map(slice, bounds[:-1], bounds[1:]))
     return list(map(str, pieces, repeat("utf-8"), repeat("backslashreplace")))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.drilldown.grouping import by_type
-from heldby.analysis.drilldown.path_lookup import find_place, references_to
+from heldby.analysis.drilldown.path_lookup import find_place, references_to, vertices_on
 from heldby.analysis.holder_tree import HolderTree, build_holder_tree
 from heldby.analysis.table import Kind, Table, column, text_column
 from heldby.errors import UsageError
@@ -48,11 +48,8 @@ def what_if(heap: Heap, without: Sequence[str]) -> Table:
         cut += _cut(tree, graph, text)
     left = reachability(graph)[: heap.object_count + 1]
     freed = heap.live & ~left
-    sizes = heap.sizes[: heap.object_count + 1]
     groups = by_type(heap)
-    members = groups.of[freed]
-    objects = np.bincount(members, minlength=len(groups.names))
-    freed_bytes = np.bincount(members, sizes[freed], len(groups.names)).astype(np.int64)
+    objects, freed_bytes = groups.sums(heap, freed)
     rows = np.lexsort((np.arange(objects.size), -freed_bytes))
     rows = rows[objects[rows] > 0]
     total, count = int(freed_bytes.sum()), int(objects.sum())
@@ -91,7 +88,7 @@ def _cut(tree: HolderTree, graph: Graph, text: str) -> int:
     if roots:
         on_path = np.zeros(tree.paths.path_count, np.bool_)
         on_path[roots] = True
-        vertices = heap.tree.order[on_path[tree.paths.path_of]]
+        vertices = vertices_on(tree, on_path)
         count += _cut_roots(heap, graph, vertices[vertices > np.uint32(heap.object_count)])
     elif not count:
         # A row for what several hold: all ways into its objects.

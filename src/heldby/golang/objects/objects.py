@@ -105,7 +105,7 @@ class ObjectTable:
 
     def noscan(self) -> NDArray[np.bool_]:
         """Return which objects hold no pointers, ``bool[n + 1]``."""
-        return self.spans.noscan[self.span]
+        return by_span(self.spans.noscan, self.index)
 
     def tiny(self) -> NDArray[np.bool_]:
         """Return which objects are blocks of the tiny allocator, ``bool[n + 1]``."""
