@@ -93,6 +93,59 @@ def test_filters_are_taken(core: str, capsys: pytest.CaptureFixture[str]) -> Non
     ]
 
 
+def test_filters_are_the_same_options_everywhere(core: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One set of options: every question about objects takes all four, and gives the objects that they choose."""
+    chosen = [
+        "--package",
+        "main",
+        "--type",
+        "main.Entry",
+        "--holder",
+        "main.manager.paths",
+        "--min-size",
+        "1",
+    ]
+
+    def rows(name: str, *arguments: str) -> list[dict[str, object]]:
+        said = asked(capsys, name, core, *arguments, *chosen, "--format", "json")
+        found: list[dict[str, object]] = json.loads(said)["rows"]
+        return found
+
+    assert [row["chosen_objects"] for row in rows("tree", "--depth", "1")] == [100]
+    assert len(rows("tree", "--objects", "--depth", "0", "--width", "200")) == 100
+    assert [row["objects"] for row in rows("paths", "main.Entry")] == [100]
+    assert len(rows("find")) == 100
+    assert len(rows("find", "--where", "Next IS NULL")) == 100
+    assert [row["freed_objects"] for row in rows("what-if", "--without", "main.manager")] == [100]
+    assert [row["slot_bytes"] for row in rows("size-classes")] == [32]
+    assert [row["objects"] for row in rows("top", "--by", "holder")] == [100]
+
+
+def test_an_object_is_a_table_of_its_values_too(
+    core: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = json.loads(asked(capsys, "tree", core, "main.manager.paths[*]", "--objects", "--format", "json"))
+    addr, file = tree["rows"][0]["addr"], tmp_path / "object.parquet"
+
+    rows = list(csv.DictReader(io.StringIO(asked(capsys, "object", core, addr, "--format", "csv"))))
+    asked(capsys, "object", core, addr, "--format", "parquet", "-o", str(file))
+
+    fields = {row["field"]: row for row in rows}
+    assert [fields[name]["type"] for name in ("", ".Name", ".Next")] == [
+        "main.Entry",
+        "string",
+        "*main.Entry",
+    ]
+    assert (len(fields[".Name"]["value"]), fields[".Name"]["length"], fields[".Next"]["value"]) == (
+        48,
+        "48",
+        "nil",
+    )
+    assert duckdb.sql(f"SELECT value FROM '{file}' WHERE field = '.Name'").fetchall() == [
+        (fields[".Name"]["value"],)
+    ]
+
+
 def test_tree_is_indented(core: str, capsys: pytest.CaptureFixture[str]) -> None:
     lines = asked(capsys, "tree", core, "main.manager", "--depth", "2").splitlines()
 
@@ -141,7 +194,14 @@ def test_what_if_takes_several_references(core: str, capsys: pytest.CaptureFixtu
     ("arguments", "said"),
     [
         (("top", "--by", "colour"), "colour"),
-        (("top", "--by", "root", "--type", "main.Entry"), "which --by root does not list"),
+        (("top", "--by", "goroutine", "--type", "main.Entry"), "single goroutines are not asked for"),
+        (("top", "--by", "root", "--parts"), "--parts goes with --by type"),
+        (
+            ("paths", "main.Entry", "--all-roots", "--min-size", "1"),
+            "--min-size has no meaning with --all-roots",
+        ),
+        (("paths", "main.Entry", "--package", "no/such"), "no live object fits --package no/such"),
+        (("goroutines", "--function", "main.no"), "no goroutine's stack passes through main.no"),
         (("top", "--min-size", "much"), "is no number of bytes"),
         (("refs", "somewhere"), "is no address"),
         (("what-if",), "--without"),

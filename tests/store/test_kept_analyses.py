@@ -167,6 +167,12 @@ def differences(fresh: Heap, kept: Heap) -> list[str]:
     compare_records("paths", build_holder_tree(fresh).paths, build_holder_tree(kept).paths)
     for name in ("words", "sizes", "live", "retained_bytes", "goroutine_count", "caveats", "object_count"):
         compare(name, getattr(fresh, name), getattr(kept, name))
+    some = np.arange(len(fresh.objects) + 1, dtype=np.uint32)[:: len(fresh.objects) // 5000 + 1]
+    compare("addresses of some", fresh.objects.addr[some], kept.objects.address_of(some))
+    compare("spans of some", fresh.objects.span[some], kept.objects.span_of(some))
+    compare("sizes of some", fresh.sizes[some], kept.sizes_of(some))
+    last = len(fresh.objects)
+    compare("marked", bool(fresh.objects.marked[last]), kept.objects.is_marked(last))
     compare("find", fresh.objects.find(fresh.objects.addr[1:]), kept.objects.find(fresh.objects.addr[1:]))
     compare("type_of", fresh.naming.type_of, kept.naming.type_of)
     numbers = np.unique(fresh.naming.type_of).tolist()

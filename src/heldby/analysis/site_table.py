@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.answer import EVERYTHING_ELSE, Frame
-from heldby.analysis.drilldown.selection import EVERYTHING, Selection, pattern
+from heldby.analysis.drilldown.selection import EVERYTHING, Selection, large_rows, pattern
 from heldby.analysis.estimates import Estimates, estimates
 from heldby.analysis.holder_tree import HolderTree
 from heldby.analysis.ownership import NOBODY, Ownership, ownership_of
@@ -59,7 +59,12 @@ class _Cells:
 
 
 def site_outline(
-    tree: HolderTree, *, by: By = "line", site: str | None = None, selection: Selection = EVERYTHING
+    tree: HolderTree,
+    *,
+    by: By = "line",
+    site: str | None = None,
+    selection: Selection = EVERYTHING,
+    min_size: int | None = None,
 ) -> Table:
     """Return each site with its holders below it, for people; small ones are summed. See `site_pairs`."""
     cells = _cells(tree, by, site, selection)
@@ -67,8 +72,10 @@ def site_outline(
     firsts = np.searchsorted(cells.site, np.arange(len(cells.stacks) + 1)).tolist()
     rows: list[tuple[int, int, int | None, int | None, int, str]] = []
     for number, stack in enumerate(cells.stacks):
+        if int(cells.sites.bytes[number]) < (min_size or 0):
+            continue
         rows.append((0, *_numbers(cells.sites, number), _name(stack, by, short_name)))
-        smallest = _SHOWN_SHARE * rows[-1][1]
+        smallest = max(_SHOWN_SHARE * rows[-1][1], min_size or 0)
         pairs = range(firsts[number], firsts[number + 1])
         shown = [pair for pair in pairs[:_HOLDERS_SHOWN] if cells.pairs.bytes[pair] >= smallest]
         rows += [
@@ -79,7 +86,8 @@ def site_outline(
             rest = slice(pairs.stop - left, pairs.stop)
             summed = int(cells.pairs.bytes[rest].sum()), None, None, int(cells.pairs.samples[rest].sum())
             rows.append((1, *summed, "1 more holder" if left == 1 else f"{left:,} more holders"))
-    depth, amounts, lows, highs, samples, names = zip(*rows, strict=True)
+    columns = zip(*rows, strict=True) if rows else ((),) * 6
+    depth, amounts, lows, highs, samples, names = columns
     return Table(
         name="sites",
         columns=(
@@ -97,7 +105,12 @@ def site_outline(
 
 
 def site_pairs(
-    tree: HolderTree, *, by: By = "line", site: str | None = None, selection: Selection = EVERYTHING
+    tree: HolderTree,
+    *,
+    by: By = "line",
+    site: str | None = None,
+    selection: Selection = EVERYTHING,
+    min_size: int | None = None,
 ) -> Table:
     """Return one row for each site and holder, for programs.
 
@@ -108,6 +121,7 @@ def site_pairs(
         by: what a site is: a line of code, a function, a package, or a whole stack.
         site: pattern of functions or packages that the stack must pass through.
         selection: what the allocated objects must be; any selection leaves garbage out.
+        min_size: least bytes of a row.
 
     Raises:
         MissingData: the process has no memory profile.
@@ -119,7 +133,7 @@ def site_pairs(
     codes = np.searchsorted(holders, cells.holder)
     leaves = [stack[0] for stack in cells.stacks]
     pairs = cells.pairs
-    return Table(
+    table = Table(
         name="sites",
         columns=(
             text_column("site", cells.names, cells.site),
@@ -138,12 +152,13 @@ def site_pairs(
         title=_title(cells, profile_rate(tree.heap)),
         notes=(_NOTE,),
     )
+    return large_rows(table, "bytes", min_size)
 
 
 def _cells(tree: HolderTree, by: By, site: str | None, selection: Selection) -> _Cells:
     rate = profile_rate(tree.heap)
     objects, bucket, _ = sampled_objects(tree.heap)
-    if selection != EVERYTHING:
+    if selection:
         chosen = selection.objects(tree.heap)[objects]
         objects, bucket = objects[chosen], bucket[chosen]
     buckets, which = np.unique(bucket, return_inverse=True)

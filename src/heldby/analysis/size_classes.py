@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from heldby.analysis.drilldown.selection import EVERYTHING, Selection, large_rows
 from heldby.analysis.table import Kind, Table, column, text_column
 from heldby.golang.objects.spans import PAGE_BYTES
 from heldby.heap.heap import Heap
@@ -37,18 +38,25 @@ _PINS_IN_NOTES: Final = 3
 _STRETCH: Final = 1 << 20
 
 
-def size_class_table(heap: Heap) -> Table:
+def size_class_table(heap: Heap, *, selection: Selection = EVERYTHING, min_size: int | None = None) -> Table:
     """Return one row for each size class in use, by free bytes. O(objects).
+
+    Of a `selection` the spans that its objects lie in count, with all that they have; `min_size` leaves out classes
+    with fewer free bytes.
 
     ``spans_*`` are a histogram: how many spans have so many percent of their slots live. Garbage that is not swept yet
     is counted apart; its slots are free after the next collection.
     """
     spans = heap.objects.spans
-    live, dead = _per_span(heap)
-    slots = spans.nelems.astype(np.int64)
-    size = spans.elemsize.astype(np.int64)
-    span_bytes = spans.pages.astype(np.int64) * PAGE_BYTES
-    classes, row = np.unique(spans.spanclass, return_inverse=True)
+    live, dead = _per_span(heap, heap.live)
+    rows = np.arange(len(spans))
+    if selection:
+        rows = np.flatnonzero(_per_span(heap, selection.objects(heap))[0])
+    live, dead = live[rows], dead[rows]
+    slots = spans.nelems[rows].astype(np.int64)
+    size = spans.elemsize[rows].astype(np.int64)
+    span_bytes = spans.pages[rows].astype(np.int64) * PAGE_BYTES
+    classes, row = np.unique(spans.spanclass[rows], return_inverse=True)
 
     def summed(values: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.bincount(row, weights=values, minlength=classes.size).round().astype(np.int64)
@@ -77,9 +85,10 @@ def size_class_table(heap: Heap) -> Table:
         name="size_classes",
         columns=tuple(columns),
         title="Spans by size class; how many have how many percent of their slots live",
-        notes=_notes(heap),
+        notes=_notes(heap, selection),
     )
-    return table.take(np.lexsort((slot, -table["free_bytes"].values)))
+    table = table.take(np.lexsort((slot, -table["free_bytes"].values)))
+    return large_rows(table, "free_bytes", min_size)
 
 
 def for_screen(table: Table) -> Table:
@@ -88,18 +97,19 @@ def for_screen(table: Table) -> Table:
     return replace(table, columns=chosen)
 
 
-def pinning_table(heap: Heap) -> Table:
+def pinning_table(heap: Heap, *, selection: Selection = EVERYTHING, min_size: int | None = None) -> Table:
     """Return the types of the live objects in nearly empty spans, by what would come back if they moved. O(objects).
 
-    What comes back when a span empties is shared equally by the objects in it.
+    With a `selection` its objects only, with `min_size` types that would bring back so much. What comes back when a
+    span empties is shared equally by the objects in it.
     """
     spans = heap.objects.spans
-    live, _ = _per_span(heap)
+    live, _ = _per_span(heap, heap.live)
     slots = spans.nelems.astype(np.int64)
     nearly = ~spans.large & (live > 0) & (live <= NEARLY_EMPTY * slots)
     span_bytes = spans.pages.astype(np.int64) * PAGE_BYTES
     gain = np.where(nearly, (span_bytes - live * spans.elemsize.astype(np.int64)) / np.maximum(live, 1), 0.0)
-    objects = np.flatnonzero(heap.live & nearly[heap.objects.span])
+    objects = np.flatnonzero(selection.objects(heap) & nearly[heap.objects.span])
     span = heap.objects.span[objects]
     types, inverse = np.unique(heap.naming.type_of[objects], return_inverse=True)
     back = np.bincount(inverse, weights=gain[span], minlength=types.size)
@@ -116,18 +126,18 @@ def pinning_table(heap: Heap) -> Table:
         title=f"Types whose objects pin spans that are at most {NEARLY_EMPTY:.0%} full",
         notes=("bytes_back comes back only when every object of the span goes or moves",),
     )
-    return table.take(order)
+    return large_rows(table.take(order), "bytes_back", min_size)
 
 
-def _per_span(heap: Heap) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return live and dead objects of each span."""
+def _per_span(heap: Heap, chosen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how many objects of each span are chosen (``bool[n + 1]``), and how many are not."""
     count = len(heap.objects.spans)
     live, whole = np.zeros(count, np.int64), np.zeros(count, np.int64)
     for low in range(1, heap.object_count + 1, _STRETCH):
         part = slice(low, low + _STRETCH)
         span = heap.objects.span[part]
         whole += np.bincount(span, minlength=count)
-        live += np.bincount(span[heap.live[part]], minlength=count)
+        live += np.bincount(span[chosen[part]], minlength=count)
     return live, whole - live
 
 
@@ -138,11 +148,15 @@ def _fill(live: NDArray[np.int64], slots: NDArray[np.int64]) -> NDArray[np.int64
     return found
 
 
-def _notes(heap: Heap) -> tuple[str, ...]:
-    pins = pinning_table(heap).head(_PINS_IN_NOTES)
+def _notes(heap: Heap, selection: Selection) -> tuple[str, ...]:
+    pins = pinning_table(heap, selection=selection).head(_PINS_IN_NOTES)
     return tuple(
-        f"{row['objects']:,} of {row['type']} pin {row['spans']:,} spans at most {NEARLY_EMPTY:.0%} full: "
+        f"{row['objects']:,} of {row['type']} pin {_spans(int(row['spans'] or 0))} at most {NEARLY_EMPTY:.0%} full: "
         f"{format_bytes(int(row['bytes_back'] or 0))} would come back"
         for row in pins.rows()
         if int(row["bytes_back"] or 0) >= PAGE_BYTES
     )
+
+
+def _spans(count: int) -> str:
+    return "1 span" if count == 1 else f"{count:,} spans"

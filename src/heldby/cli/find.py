@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from heldby.cli.group import Command
 from heldby.cli.run import Run
 from heldby.cli.tables import Filters, Opener, Output, filters, question, table_output
 from heldby.errors import UsageError
+
+if TYPE_CHECKING:
+    from heldby.analysis.drilldown.string_search import TextScope
+    from heldby.heap import Heap
 
 
 @click.command(
@@ -22,7 +28,7 @@ from heldby.errors import UsageError
     ),
 )
 @question
-@filters("type", "holder")
+@filters()
 @click.option(
     "--where",
     metavar="CONDITION",
@@ -42,8 +48,9 @@ def find(
     """Find live objects of TARGET of one type whose fields fit, or strings and who holds them.
 
     Elements of slices are found one by one. A word of SQL that is a field too stands in double quotes: "order" > 5.
+    With --string, --type and --package are for the objects that have the strings, --holder for where the texts lie.
     """
-    if (pattern is None) == (filters.type is None) or (pattern is not None and (where or filters.holder)):
+    if (pattern is None and filters.type is None) or (pattern is not None and where):
         raise UsageError(
             "give a type, or a text to search for",
             next_step="heldby find TARGET --type main.Entry --where 'Count > 100', or --string TEXT",
@@ -55,12 +62,19 @@ def find(
 
             tree = found.tree()
             with progress.phase("strings"):
-                table = find_text(found.heap, tree, pattern, limit=output.rows)
+                table = find_text(
+                    found.heap, tree, pattern, scope=_scope(found.heap, filters), limit=output.rows
+                )
         else:
             from heldby.sql.object_search import find_objects
 
             table, rows = find_objects(
-                found.heap, filters.selection(), where, limit=output.rows, progress=progress
+                found.heap,
+                filters.selection(),
+                where,
+                min_size=filters.min_size,
+                limit=output.rows,
+                progress=progress,
             )
             if output.format == "text":
                 from heldby.heap.values import values_of
@@ -68,3 +82,16 @@ def find(
 
                 table = with_values(table, values_of(found.heap), rows.type)
     output.write(run, table)
+
+
+def _scope(heap: Heap, filters: Filters) -> TextScope:
+    from heldby.analysis.drilldown.selection import Selection
+    from heldby.analysis.drilldown.string_search import TextScope
+
+    sources = Selection(package=filters.package, type=filters.type)
+    texts = Selection(holder=filters.holder)
+    return TextScope(
+        sources=sources.objects(heap) if sources else None,
+        texts=texts.objects(heap) if texts else None,
+        least_bytes=filters.min_size or 0,
+    )

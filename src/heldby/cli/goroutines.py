@@ -6,7 +6,7 @@ import click
 
 from heldby.cli.group import Command
 from heldby.cli.run import Run
-from heldby.cli.tables import Opener, Output, question, table_output
+from heldby.cli.tables import Filters, Opener, Output, filters, question, table_output
 
 
 @click.command(
@@ -19,9 +19,17 @@ from heldby.cli.tables import Opener, Output, question, table_output
 )
 @question
 @click.option("--leaked", is_flag=True, help="Only goroutines that are leaked for certain.")
+@click.option(
+    "--function",
+    metavar="PATTERN",
+    help="Only stacks through this function or package; ... stands for any text: net/...",
+)
+@filters("min_size")
 @table_output
 @click.pass_obj
-def goroutines(run: Run, opened: Opener, leaked: bool, output: Output) -> None:
+def goroutines(
+    run: Run, opened: Opener, leaked: bool, function: str | None, filters: Filters, output: Output
+) -> None:
     """Group the goroutines of TARGET by stack and say what each group keeps.
 
     Leaked goroutines are proven: each waits on a channel, mutex, wait group or condition that only goroutines like
@@ -36,5 +44,11 @@ def goroutines(run: Run, opened: Opener, leaked: bool, output: Output) -> None:
         with progress.phase("stacks"):
             stacks = read_goroutine_stacks(heap)
         with progress.phase("leaks"):
-            table = ask(stacks, only_leaked=leaked, limit=output.rows)
+            table = ask(
+                stacks,
+                only_leaked=leaked,
+                function=function,
+                min_size=filters.min_size,
+                limit=output.rows,
+            )
     output.write(run, table)

@@ -10,7 +10,7 @@ import click
 from heldby.cli import options
 from heldby.cli.group import Command
 from heldby.cli.run import Run
-from heldby.cli.tables import Opener, Output, question
+from heldby.cli.tables import FORMATS, Opener, Output, question
 
 
 @click.command(
@@ -43,10 +43,10 @@ from heldby.cli.tables import Opener, Output, question
 @click.option(
     "--format",
     "output_format",
-    type=click.Choice(["text", "json"]),
+    type=click.Choice(FORMATS),
     default="text",
     show_default=True,
-    help="A screen for people, or exact values.",
+    help="A screen for people, exact values as a tree, or as a table.",
 )
 @click.option("-o", "--output", type=options.FILE, metavar="FILE", help="Write to FILE instead of stdout.")
 @options.force
@@ -74,13 +74,18 @@ def object_value(
         from heldby.golang.values import Limits
 
         tree = found.tree()
-        limits = Limits(depth=depth, items=limit, text=4096 if output_format == "json" else 256)
+        limits = Limits(depth=depth, items=limit, text=256 if output_format == "text" else 4096)
         with progress.phase("object"):
             reports = [
                 object_report(found.heap, tree, addr, limits=limits, referrers=limit) for addr in addrs
             ]
     from heldby.render.object_screen import object_document, object_screen
 
+    if output_format in ("csv", "parquet"):
+        from heldby.render.value_table import object_table
+
+        place.write(run, object_table(reports), limited=False)
+        return
     if output_format == "json":
         place.write_text(json.dumps(object_document(reports), indent=2) + "\n")
         return

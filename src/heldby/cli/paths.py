@@ -6,7 +6,8 @@ import click
 
 from heldby.cli.group import Command
 from heldby.cli.run import Run
-from heldby.cli.tables import Opener, Output, question, table_output
+from heldby.cli.tables import Filters, Opener, Output, filters, question, table_output
+from heldby.errors import UsageError
 
 
 @click.command(
@@ -25,19 +26,32 @@ from heldby.cli.tables import Opener, Output, question, table_output
     is_flag=True,
     help="Without ways that go by themselves: pools, finalizers, caches of reflect and encoding, the runtime's.",
 )
+@filters()
 @table_output
 @click.pass_obj
-def paths(run: Run, opened: Opener, what: str, all_roots: bool, strong: bool, output: Output) -> None:
+def paths(
+    run: Run, opened: Opener, what: str, all_roots: bool, strong: bool, filters: Filters, output: Output
+) -> None:
     """Show the shortest ways from the roots of TARGET to objects, merged by signature.
 
     The objects are those of a type (main.Entry, or a pattern like []main...), the one at an address, or those on a
-    path as heldby prints it.
+    path as heldby prints it; the other options choose among them.
     """
+    if all_roots and filters.min_size is not None:
+        raise UsageError(
+            "--min-size has no meaning with --all-roots",
+            cause="its rows are roots that reach the objects, not parts of their bytes",
+            next_step="leave one of the two out",
+        )
     from heldby.analysis.drilldown.paths import paths as shortest
     from heldby.analysis.drilldown.paths import paths_of_all_roots
 
     with run.working() as progress:
         heap = opened(progress).heap
         with progress.phase("paths"):
-            table = (paths_of_all_roots if all_roots else shortest)(heap, what, strong=strong)
+            selection = filters.selection()
+            if all_roots:
+                table = paths_of_all_roots(heap, what, strong=strong, selection=selection)
+            else:
+                table = shortest(heap, what, strong=strong, selection=selection, min_size=filters.min_size)
     output.write(run, table)

@@ -10,6 +10,7 @@ import click
 
 from heldby.cli import options
 from heldby.cli.group import Command
+from heldby.cli.heap_source import HeapSource
 from heldby.cli.run import Run, output_console, write_file
 from heldby.cli.tables import FORMATS, Output
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from heldby.analysis.answer import Answer
     from heldby.api import Method
     from heldby.heap import Heap
+    from heldby.heap.process import Process
     from heldby.progress import Progress
 
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 )
 @options.target
 @options.exe
+@options.symbols
 @options.method("auto", "fork", "stop")
 @options.cache
 @click.option(
@@ -48,6 +51,7 @@ def rss(
     run: Run,
     target: str,
     exe: Path | None,
+    symbols: Path | None,
     method: Method,
     cache: bool,
     output_format: str,
@@ -62,30 +66,32 @@ def rss(
     place = Output(output_format, output, force, None)
     place.check()
     with run.working() as progress:
-        answer = _answer(run, target, exe, method, cache, progress)
+        source = HeapSource(target=target, exe=exe, symbols=symbols, method=method, cache=cache)
+        answer = _answer(run, source, progress)
     _write(run, answer, place)
 
 
-def _answer(
-    run: Run, target: str, exe: Path | None, method: Method, cache: bool, progress: Progress
-) -> Answer:
+def _answer(run: Run, source: HeapSource, progress: Progress) -> Answer:
     from heldby.profiles.http_profiles import is_url
 
-    if is_url(target):
-        return _endpoint_answer(target, progress)
+    if is_url(source.target):
+        return _endpoint_answer(source.target, progress)
     from heldby.api import open_target, pid_of
 
-    core = open_target(target, method=method, progress=progress)
+    core = open_target(source.target, method=source.method, progress=progress)
     from heldby.analysis.rss.answering import rss_answer
     from heldby.heap import load_heap
     from heldby.heap.process import assemble_process
 
     def read_heap() -> Heap:
-        if pid_of(target) is not None:
-            return load_heap(core, exe=exe, progress=progress)
-        return run.open_heap(target, exe=exe, symbols=None, method=method, cache=cache, progress=progress)
+        if pid_of(source.target) is not None:
+            return load_heap(core, exe=source.exe, symbols=source.symbols, progress=progress)
+        return source.open(run, progress)
 
-    return rss_answer(core, read_heap, lambda: assemble_process(core, exe=exe), progress=progress)
+    def read_process() -> Process:
+        return assemble_process(core, exe=source.exe, symbols=source.symbols)
+
+    return rss_answer(core, read_heap, read_process, progress=progress)
 
 
 def _endpoint_answer(target: str, progress: Progress) -> Answer:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     metavar="PATTERN",
     help="Only stacks through this function or package; ... stands for any text: net/...",
 )
-@filters("type", "holder")
+@filters()
 @table_output
 @click.pass_obj
 def sites(run: Run, opened: Opener, by: By, site: str | None, filters: Filters, output: Output) -> None:
@@ -52,5 +52,5 @@ def sites(run: Run, opened: Opener, by: By, site: str | None, filters: Filters, 
         from heldby.analysis.site_table import site_outline, site_pairs
 
         ask = site_outline if output.format == "text" else site_pairs
-        table = ask(found.tree(), by=by, site=site, selection=filters.selection())
+        table = ask(found.tree(), by=by, site=site, selection=filters.selection(), min_size=filters.min_size)
     output.write(run, table)

@@ -6,7 +6,7 @@ import click
 
 from heldby.cli.group import Command
 from heldby.cli.run import Run
-from heldby.cli.tables import Opener, Output, question, table_output
+from heldby.cli.tables import Filters, Opener, Output, filters, question, table_output
 
 
 @click.command(
@@ -26,17 +26,20 @@ from heldby.cli.tables import Opener, Output, question, table_output
     show_default=True,
     help="Rows: size classes, or the types of the objects in spans at most 25% full.",
 )
+@filters()
 @table_output
 @click.pass_obj
-def size_classes(run: Run, opened: Opener, by: str, output: Output) -> None:
+def size_classes(run: Run, opened: Opener, by: str, filters: Filters, output: Output) -> None:
     """Say how full the spans of TARGET's heap are.
 
-    A span is given back only when nothing in it lives: a few objects, left over from many, keep 8 KiB each.
+    A span is given back only when nothing in it lives: a few objects, left over from many, keep 8 KiB each. With
+    filters the spans count in which such objects lie.
     """
     from heldby.analysis.size_classes import for_screen, pinning_table, size_class_table
 
     with run.working() as progress:
         heap = opened(progress).heap
         with progress.phase("size classes"):
-            table = size_class_table(heap) if by == "class" else pinning_table(heap)
+            ask = size_class_table if by == "class" else pinning_table
+            table = ask(heap, selection=filters.selection(), min_size=filters.min_size)
     output.write(run, for_screen(table) if by == "class" and output.format == "text" else table)

@@ -170,13 +170,13 @@ Opener = Callable[["Progress"], Opened]
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which objects count; None for all.
+    """Which objects count, and which rows are shown; None for all.
 
     Attributes:
         package: pattern of import paths.
         type: pattern of type names.
-        holder: pattern of holder paths.
-        min_size: least bytes.
+        holder: a path.
+        min_size: least bytes of a row.
     """
 
     package: str | None = None
@@ -195,18 +195,18 @@ _FILTERS: Final[dict[str, Callable[[Any], Any]]] = {
     "package": click.option(
         "--package",
         metavar="PATTERN",
-        help="Only types of this package; ... stands for any text: encoding/...",
+        help="Only objects whose type is of this package; ... stands for any text: encoding/...",
     ),
     "type": click.option(
         "--type",
         "type_pattern",
         metavar="PATTERN",
-        help="Only this type: main.Entry, map[string]...",
+        help="Only objects of this type: main.Entry, map[string]...",
     ),
     "holder": click.option(
         "--holder",
-        metavar="PATTERN",
-        help="Only what this path holds, and all below it: main.manager.paths",
+        metavar="PATH",
+        help="Only objects that this path holds, and all below it: main.manager.paths",
     ),
     "min_size": click.option(
         "--min-size",
@@ -218,7 +218,8 @@ _FILTERS: Final[dict[str, Callable[[Any], Any]]] = {
 
 
 def filters(*names: str) -> Callable[[_F], _F]:
-    """Add the options of `names` (``package``, ``type``, ``holder``, ``min_size``), taken as ``filters``."""
+    """Add the options of `names`, taken as ``filters``; all of them (package, type, holder, min_size) without names."""
+    names = names or tuple(_FILTERS)
 
     def decorate(function: _F) -> _F:
         @functools.wraps(function)

@@ -18,6 +18,7 @@ _BY = ("type", "holder", "package", "module", "root", "size-class", "goroutine")
     examples=(
         ("heldby top core.4242 --by module --format json", "which Go module's types cost how much"),
         ("heldby top 4242 --holder main.manager.paths", "of what types is all that this field holds"),
+        ("heldby top 4242 --by holder --type main.Entry", "who keeps the objects of this type"),
     ),
 )
 @question
@@ -28,21 +29,18 @@ _BY = ("type", "holder", "package", "module", "root", "size-class", "goroutine")
     show_default=True,
     help="What a row stands for.",
 )
-@filters("package", "type", "holder", "min_size")
+@filters()
+@click.option("--parts", is_flag=True, help="With --by type: parts of maps as rows of their own.")
 @table_output
 @click.pass_obj
-def top(run: Run, opened: Opener, by: str, filters: Filters, output: Output) -> None:
+def top(run: Run, opened: Opener, by: str, filters: Filters, parts: bool, output: Output) -> None:
     """Say who has most of the heap of TARGET: objects, shallow and retained bytes.
 
     Retained bytes of a row are exact: what would be freed if all of its objects went. Rows of types, packages,
     modules and size classes may contain one another; holders divide the heap, a byte in one row.
     """
-    chosen = filters.package or filters.type or filters.holder
-    if chosen and by in ("holder", "root", "goroutine"):
-        raise UsageError(
-            f"--package, --type and --holder choose objects, which --by {by} does not list",
-            next_step="list the objects of a holder by type: heldby top TARGET --holder PATH",
-        )
+    if parts and by != "type":
+        raise UsageError("--parts goes with --by type", next_step="heldby top TARGET --parts")
     from heldby.analysis.drilldown.top import top as ask
 
     with run.working() as progress:
@@ -54,5 +52,6 @@ def top(run: Run, opened: Opener, by: str, filters: Filters, output: Output) -> 
                 selection=filters.selection(),
                 min_size=filters.min_size,
                 limit=output.rows,
+                parts=parts,
             )
     output.write(run, table)

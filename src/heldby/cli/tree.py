@@ -15,6 +15,7 @@ from heldby.cli.tables import Filters, Opener, Output, filters, question, table_
     examples=(
         ("heldby tree 4242 main.manager --depth 5", "what that variable holds, five levels down"),
         ("heldby tree core.4242 'main.manager.paths[*]' --objects", "the largest objects of that path"),
+        ("heldby tree 4242 --type main.Entry", "the branches that lead to the objects of this type"),
     ),
 )
 @question
@@ -31,7 +32,7 @@ from heldby.cli.tables import Filters, Opener, Output, filters, question, table_
     help="Children of each node.",
 )
 @click.option("--objects", is_flag=True, help="Single objects instead of paths.")
-@filters("min_size")
+@filters()
 @table_output
 @click.pass_obj
 def tree(
@@ -56,10 +57,23 @@ def tree(
         with progress.phase("holders"):
             objects = objects or (node or "").lower().startswith("0x")
             if objects:
-                table = object_tree(heap, node, depth=depth, width=width, min_size=filters.min_size or 0)
+                table = object_tree(
+                    heap,
+                    node,
+                    depth=depth,
+                    width=width,
+                    min_size=filters.min_size or 0,
+                    selection=filters.selection(),
+                )
             else:
                 most = output.rows or MOST_LINES
                 table = merged_tree(
-                    heap, node, depth=depth, width=width, min_size=filters.min_size or 1, most=most
+                    heap,
+                    node,
+                    depth=depth,
+                    width=width,
+                    min_size=filters.min_size or 1,
+                    most=most,
+                    selection=filters.selection(),
                 )
     output.write(run, table, limited=objects)

@@ -6,7 +6,7 @@ import click
 
 from heldby.cli.group import Command
 from heldby.cli.run import Run
-from heldby.cli.tables import Opener, Output, question, table_output
+from heldby.cli.tables import Filters, Opener, Output, filters, question, table_output
 
 
 @click.command(
@@ -26,18 +26,19 @@ from heldby.cli.tables import Opener, Output, question, table_output
     required=True,
     help="A path, a variable, 'goroutine FUNCTION' or 'goroutine ID'; may be given several times.",
 )
+@filters()
 @table_output
 @click.pass_obj
-def what_if(run: Run, opened: Opener, without: tuple[str, ...], output: Output) -> None:
+def what_if(run: Run, opened: Opener, without: tuple[str, ...], filters: Filters, output: Output) -> None:
     """Say exactly what would be freed in TARGET if a field, a variable or goroutines let go, by type.
 
     A path means that field, element or variable in all objects that the path stands for. Several references go
-    together: what two of them share is freed only then.
+    together: what two of them share is freed only then. Filters choose what is listed, not what is freed.
     """
     from heldby.analysis.drilldown.what_if import what_if as ask
 
     with run.working() as progress:
         heap = opened(progress).heap
         with progress.phase("what is left"):
-            table = ask(heap, without)
+            table = ask(heap, without, selection=filters.selection(), min_size=filters.min_size)
     output.write(run, table)

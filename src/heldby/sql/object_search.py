@@ -48,6 +48,7 @@ def find_objects(
     selection: Selection,
     where: str | None = None,
     *,
+    min_size: int | None = None,
     limit: int | None = None,
     progress: Progress = QUIET,
 ) -> tuple[Table, ValueRows]:
@@ -59,6 +60,7 @@ def find_objects(
         heap: what to look at.
         selection: one type, by its name as ``heldby top`` prints it; perhaps what a holder holds of it.
         where: a condition in SQL over fields; all values without one.
+        min_size: least bytes that a value must retain; what an element of a run retains is not known, so it has none.
         limit: rows; their fields are read, those of others only as far as `where` names them.
         progress: told of the values looked at.
 
@@ -68,7 +70,7 @@ def find_objects(
     Raises:
         UsageError: the condition cannot be understood, or names no field; the message lists them.
     """
-    chosen = selection.objects(heap)
+    chosen = replace(selection, with_parts=False).objects(heap)
     rows = value_rows(heap, chosen, f"--type {selection.type}")
     reader = ColumnReader(values_of(heap).memory, read_only_pages(heap.process.programs))
     retained, unknown = _retained(heap, rows)
@@ -78,6 +80,8 @@ def find_objects(
             fitting = search.run(retained, unknown, phase.advance)
     else:
         fitting = np.arange(rows.address.size)
+    if min_size:
+        fitting = fitting[~unknown[fitting] & (retained[fitting] >= min_size)]
     order = np.lexsort((rows.address[fitting], -np.where(unknown, -1, retained)[fitting]))
     total = fitting.size
     fitting = fitting[order[:limit]]
@@ -165,7 +169,7 @@ class _Search:
         own = {
             "address": lambda part: self._rows.address[part],
             "retained_bytes": lambda part: np.ma.masked_array(retained[part], mask=unknown[part]),
-            "object_bytes": lambda part: self._heap.sizes[self._rows.object[part]],
+            "object_bytes": lambda part: self._heap.sizes_of(self._rows.object[part]),
         }
         found = []
         for low in range(0, self._rows.address.size, _STRETCH):

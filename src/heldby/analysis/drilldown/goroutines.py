@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.drilldown.leaks import Leaks, find_leaks
+from heldby.analysis.drilldown.selection import large_rows, pattern
 from heldby.analysis.table import Column, Kind, Table, column, text_column
-from heldby.golang.functions.functions import FunctionTable, short_name
+from heldby.errors import UsageError
+from heldby.golang.functions.functions import FunctionTable, package_of, short_name
 from heldby.golang.goroutines.goroutine_list import find_goroutines
 from heldby.golang.goroutines.goroutines import Goroutines, read_goroutines
 from heldby.golang.goroutines.stacks import Stacks, read_stacks
@@ -89,16 +93,19 @@ class GoroutineStacks:
         found: NDArray[np.uint64] = sums[frames.first[1:]] - sums[frames.first[:-1]]
         return found
 
+    @cached_property
+    def _symbol_pcs(self) -> NDArray[np.uint64]:
+        return self.stacks.frames.symbol_pcs(self.functions)
+
+    def calls(self, row: int) -> Iterator[str]:
+        """Give the functions on the stack of a goroutine, innermost first, inlined ones too."""
+        frames, pcs = self.stacks.frames, self._symbol_pcs
+        for at in range(int(frames.first[row]), int(frames.first[row + 1])):
+            yield from (call.function for call in self.functions.inlined(int(pcs[at])))
+
     def stack_text(self, row: int, *, most: int = _FRAMES_SHOWN) -> str:
         """Return the calls of a goroutine, innermost first: ``main.wait < main.serve``; without gopark."""
-        frames = self.stacks.frames
-        pcs = frames.symbol_pcs(self.functions)
-        names: list[str] = []
-        for at in range(int(frames.first[row]), int(frames.first[row + 1])):
-            inlined = self.functions.inlined(int(pcs[at]))
-            names += [call.function for call in inlined]
-            if len(names) > most + 8:
-                break
+        names = list(islice(self.calls(row), most + 9))
         while len(names) > 1 and names[0].startswith("runtime."):
             names.pop(0)
         while len(names) > 1 and names[-1] in ("runtime.goexit", "runtime.main"):
@@ -116,17 +123,31 @@ def read_goroutine_stacks(heap: Heap) -> GoroutineStacks:
     return GoroutineStacks(heap, table, stacks, functions)
 
 
-def goroutines(found: GoroutineStacks, *, only_leaked: bool = False, limit: int | None = None) -> Table:
+def goroutines(
+    found: GoroutineStacks,
+    *,
+    only_leaked: bool = False,
+    function: str | None = None,
+    min_size: int | None = None,
+    limit: int | None = None,
+) -> Table:
     """Return groups of goroutines with the same stack and state, those that retain most first.
 
     Args:
         found: what `read_goroutine_stacks` returned.
         only_leaked: only those that are leaked for certain.
+        function: pattern of functions or packages that the stack must pass through.
+        min_size: least retained bytes of a group.
         limit: groups; a few cost less than all.
+
+    Raises:
+        UsageError: no stack passes through `function`.
     """
     heap, table = found.heap, found.table
     leaks = find_leaks(heap, table)
     rows = np.flatnonzero(found.alive & (leaks.leaked if only_leaked else True))
+    if function is not None:
+        rows = _passing(found, rows, function)
     states, state = found.states
     keys = np.empty(rows.size, [("stack", np.uint64), ("state", np.uint32), ("leaked", np.bool_)])
     keys["stack"], keys["state"], keys["leaked"] = found.stack_hash[rows], state[rows], leaks.leaked[rows]
@@ -134,11 +155,11 @@ def goroutines(found: GoroutineStacks, *, only_leaked: bool = False, limit: int 
     group = group.reshape(-1)
     sets = np.full(len(table), -1, np.int32)
     sets[rows] = group
-    chosen, retained, objects = _retained(heap, sets, group, first.size, limit)
+    chosen, retained, objects = _retained(heap, sets, group, first.size, limit if min_size is None else None)
     members = np.bincount(group, minlength=first.size)
     stack_bytes = np.bincount(group, table.stack_sizes()[rows], first.size)
     some = rows[first[chosen]]
-    return Table(
+    shown = Table(
         "goroutines",
         (
             column("goroutines", Kind.COUNT, members[chosen]),
@@ -157,6 +178,24 @@ def goroutines(found: GoroutineStacks, *, only_leaked: bool = False, limit: int 
         total_rows=first.size,
         details=("stack", "created_by"),
     )
+    return large_rows(shown, "retained_bytes", min_size)
+
+
+def _passing(found: GoroutineStacks, rows: NDArray[np.intp], function: str) -> NDArray[np.intp]:
+    """Return the goroutines whose stack passes through what the pattern means. Python for each distinct stack."""
+    wanted = pattern(function)
+    _, first, stack = np.unique(found.stack_hash[rows], return_index=True, return_inverse=True)
+    fits = [
+        any(wanted.fullmatch(name) or wanted.fullmatch(package_of(name)) for name in found.calls(int(row)))
+        for row in rows[first]
+    ]
+    rows = rows[np.array(fits, np.bool_)[stack.reshape(-1)]]
+    if not rows.size:
+        raise UsageError(
+            f"no goroutine's stack passes through {function}",
+            next_step="list all stacks with: heldby goroutines TARGET; ... stands for any text, as in net/...",
+        )
+    return rows
 
 
 def _retained(
@@ -205,7 +244,8 @@ def _now(found: GoroutineStacks) -> int:
 
 
 def _creator(found: GoroutineStacks, row: int) -> str | None:
-    pc = int(found.table.go_pc[row])
+    # The runtime itself makes the main goroutine; a traceback does not say so either (runtime.printcreatedby).
+    pc = int(found.table.go_pc[row]) if found.table.goid[row] != 1 else 0
     index = found.functions.index(pc - 1) if pc else -1
     return short_name(found.functions.name(index)) if index >= 0 else None
 

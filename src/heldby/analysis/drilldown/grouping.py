@@ -59,7 +59,7 @@ def by_type_number(heap: Heap) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
 
     O(objects); unlike ``np.unique`` it does not sort them.
     """
-    types = _TypeNumbers(heap)
+    types = TypeNumbers(heap)
     return types.distinct, types.rows(np.arange(types.distinct.size, dtype=np.int32))
 
 
@@ -76,13 +76,13 @@ def by_package(heap: Heap) -> Grouping:
 
 def _by_name(heap: Heap, name_of: Callable[[int], str]) -> Grouping:
     """Return the objects by what `name_of` calls their type's number."""
-    types = _TypeNumbers(heap)
+    types = TypeNumbers(heap)
     names: dict[str, int] = {}
     rows = [names.setdefault(name_of(number), len(names)) for number in types.distinct.tolist()]
     return Grouping(list(names), types.rows(np.array(rows, np.int32)))
 
 
-class _TypeNumbers:
+class TypeNumbers:
     """The distinct numbers in `Naming.type_of`.
 
     Attributes:

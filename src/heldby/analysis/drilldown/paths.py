@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from heldby.analysis.drilldown.grouping import by_type
 from heldby.analysis.drilldown.path_lookup import find_place, vertices_on
 from heldby.analysis.drilldown.references import object_at
-from heldby.analysis.drilldown.selection import pattern
+from heldby.analysis.drilldown.selection import EVERYTHING, Selection, large_rows, pattern
 from heldby.analysis.holder_tree import build_holder_tree, merge_ways
 from heldby.analysis.table import Kind, Table, column, number_column, text_column
 from heldby.errors import UsageError
@@ -61,15 +61,24 @@ def objects_called(heap: Heap, text: str) -> NDArray[np.uint32]:
     return inside
 
 
-def paths(heap: Heap, text: str, *, strong: bool = False) -> Table:
+def paths(
+    heap: Heap,
+    text: str,
+    *,
+    strong: bool = False,
+    selection: Selection = EVERYTHING,
+    min_size: int | None = None,
+) -> Table:
     """Return the shortest ways from the roots to what `text` means, merged by signature, most objects first.
 
     Args:
         heap: what to look at.
         text: see `objects_called`.
         strong: leave out ways that the runtime or a cache may drop (see `without_weak_ways`).
+        selection: which of these objects.
+        min_size: least shallow bytes of the objects of a way.
     """
-    targets = objects_called(heap, text)
+    targets = _chosen(heap, text, selection)
     graph = without_weak_ways(heap) if strong else heap.graph
     tree = ways_to(graph, targets)
     merged = merge_ways(heap, tree, graph)
@@ -84,7 +93,7 @@ def paths(heap: Heap, text: str, *, strong: bool = False) -> Table:
     unreached = int((~reached).sum())
     reason = "no other way than those that were left out" if strong else "no way at all: garbage"
     notes = [f"{unreached:,} of these objects: {reason}"] if unreached else []
-    return Table(
+    table = Table(
         "paths",
         (
             column("objects", Kind.COUNT, objects[order]),
@@ -99,6 +108,20 @@ def paths(heap: Heap, text: str, *, strong: bool = False) -> Table:
         notes=tuple(notes),
         details=("path",),
     )
+    return large_rows(table, "shallow_bytes", min_size)
+
+
+def _chosen(heap: Heap, text: str, selection: Selection) -> NDArray[np.uint32]:
+    targets = objects_called(heap, text)
+    if not selection:
+        return targets
+    targets = targets[selection.objects(heap)[targets]]
+    if not targets.size:
+        raise UsageError(
+            f"no live object called {text} fits {selection}",
+            next_step=f"see which there are with: heldby paths TARGET '{text}'",
+        )
+    return targets
 
 
 def _steps(before: NDArray[np.uint32], number: int) -> int | None:
@@ -110,9 +133,11 @@ def _steps(before: NDArray[np.uint32], number: int) -> int | None:
     return None
 
 
-def paths_of_all_roots(heap: Heap, text: str, *, strong: bool = False) -> Table:
+def paths_of_all_roots(
+    heap: Heap, text: str, *, strong: bool = False, selection: Selection = EVERYTHING
+) -> Table:
     """Return the shortest way from every root that reaches what `text` means; roots of one name are one row."""
-    targets = objects_called(heap, text)
+    targets = _chosen(heap, text, selection)
     graph = without_weak_ways(heap) if strong else heap.graph
     back = ways_back(graph, targets)
     first_root = heap.object_count + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from heldby.analysis.drilldown.selection import EVERYTHING, Selection
 from heldby.analysis.holder_tree import build_holder_tree
 from heldby.analysis.table import Kind, Table, column, text_column
 from heldby.errors import UsageError
@@ -26,11 +27,20 @@ def object_at(heap: Heap, addr: int) -> int:
     return found
 
 
-def references(heap: Heap, addr: int, *, into: bool, limit: int | None = None) -> Table:
+def references(
+    heap: Heap,
+    addr: int,
+    *,
+    into: bool,
+    selection: Selection = EVERYTHING,
+    min_size: int = 0,
+    limit: int | None = None,
+) -> Table:
     """Return the references of the object at `addr`, or with `into` those that lead to it.
 
     Out: O(its references). In: one pass over all references. The runtime's own ways are among them. With `limit`
-    only that many are named, those that retain most.
+    only that many are named, those that retain most. A `selection` says what must be at the other end: then roots
+    are left out, as is garbage, and with `min_size` what retains less.
     """
     vertex = object_at(heap, addr)
     graph = heap.whole_graph
@@ -42,6 +52,12 @@ def references(heap: Heap, addr: int, *, into: bool, limit: int | None = None) -
         sources, edges = graph.edges_from(np.array([vertex], np.uint32))
         others = graph.targets[edges]
     real = sources != graph.targets[edges] if into else np.ones(edges.size, np.bool_)
+    if selection:
+        inside = others <= np.uint32(heap.object_count)
+        real &= inside & selection.objects(heap)[np.where(inside, others, 0)]
+    if min_size:
+        known, garbage = _retained(heap, others)
+        real &= ~garbage & (known >= min_size)
     sources, edges, others = sources[real], edges[real], others[real]
     own = heap.naming.type_name(int(heap.naming.type_of[vertex]))
     address = heap.address_of(vertex)

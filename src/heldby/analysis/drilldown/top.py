@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.drilldown import grouping
-from heldby.analysis.drilldown.selection import EVERYTHING, Selection
+from heldby.analysis.drilldown.owner_groups import by_holder, by_root
+from heldby.analysis.drilldown.selection import EVERYTHING, Selection, large_rows
+from heldby.analysis.drilldown.whole_maps import by_whole_type
 from heldby.analysis.holder_tree import build_holder_tree
 from heldby.analysis.holders import holder_rows
 from heldby.analysis.table import Column, Kind, Table, column, text_column
+from heldby.errors import UsageError
 from heldby.golang.functions.functions import short_name
 from heldby.golang.goroutines.goroutine_list import find_goroutines
 from heldby.golang.goroutines.goroutines import read_goroutines
@@ -25,11 +28,14 @@ By = Literal["type", "holder", "package", "module", "root", "size-class", "gorou
 DIMENSIONS: Final[tuple[str, ...]] = get_args(By)
 
 _GROUPINGS: Final[dict[str, Callable[[Heap], grouping.Grouping]]] = {
-    "type": grouping.by_type,
+    "type": by_whole_type,
     "package": grouping.by_package,
     "module": grouping.by_module,
     "size-class": grouping.by_size_class,
 }
+# What some objects are divided among; of all objects `_holders` and `_roots` say more.
+_OWNERS: Final[dict[str, Callable[[Heap], grouping.Grouping]]] = {"holder": by_holder, "root": by_root}
+_OVERLAP: Final = ("retained bytes of sets overlap: what one row retains may be part of another's",)
 _KIND_NAMES: Final = {
     RootKind.GLOBAL: "global",
     RootKind.GOROUTINE: "goroutine",
@@ -46,6 +52,7 @@ def top(
     selection: Selection = EVERYTHING,
     min_size: int | None = None,
     limit: int | None = None,
+    parts: bool = False,
 ) -> Table:
     """Return who has most, by retained bytes.
 
@@ -56,12 +63,24 @@ def top(
     Args:
         heap: what to look at.
         by: one of `DIMENSIONS`.
-        selection: objects that count; not for roots and goroutines.
+        selection: objects that count; single goroutines have none.
         min_size: least retained bytes of a row.
         limit: rows; for sets, a few rows cost less than all (see `RetainedSets.largest`).
+        parts: give the parts of maps rows of their own, by type; otherwise a map is one row with all of them.
+
+    Raises:
+        UsageError: no object is selected, or single goroutines should be listed by the objects that they hold.
     """
     if by in _GROUPINGS:
-        return _sets(heap, by, selection, min_size, limit)
+        groups = grouping.by_type(heap) if parts and by == "type" else _GROUPINGS[by](heap)
+        return _sets(heap, by, groups, selection, min_size, limit, parts)
+    if selection and by not in _OWNERS:
+        raise UsageError(
+            f"{selection} chooses objects, which single goroutines are not asked for",
+            next_step=f"see which roots hold them, goroutines by function: heldby top TARGET --by root {selection}",
+        )
+    if selection:
+        return _sets(heap, by, _OWNERS[by](heap), selection, min_size, limit)
     if by == "holder":
         return _holders(heap, min_size)
     return _roots(heap, by, min_size)
@@ -70,21 +89,21 @@ def top(
 def _sets(
     heap: Heap,
     by: str,
+    groups: grouping.Grouping,
     selection: Selection,
     min_size: int | None,
     limit: int | None,
+    parts: bool = False,
 ) -> Table:
-    groups = _GROUPINGS[by](heap)
     sizes = heap.objects.spans.elemsize.astype(np.int64)
     chosen = selection.objects(heap)
     found = sum_up(heap.tree, groups.of, len(groups.names), chosen, heap.objects.span, sizes)
     asked = heap.retained_sets
-    if limit is not None and min_size is None:
+    if limit is not None:
         rows, retained, held = asked.largest(found.sets, found.totals, limit)
     else:
         retained, held = asked.of_each(found.sets, found.groups.size)
         rows = np.lexsort((np.arange(found.groups.size), -retained))
-        rows = rows[retained[rows] >= (min_size or 0)]
         retained, held = retained[rows], held[rows]
     live = int(heap.retained_bytes[0])
     table = Table(
@@ -97,11 +116,19 @@ def _sets(
             column("retained_objects", Kind.COUNT, held),
             column("share", Kind.SHARE, retained / max(live, 1)),
         ),
-        title=f"What the objects of each {by.replace('-', ' ')} retain together",
-        notes=("retained bytes of sets overlap: what one row retains may be part of another's",),
-        total_rows=None if min_size is not None else int(found.groups.size),
+        title=f"What the objects of each {by.replace('-', ' ')} retain together"
+        + (f": those of {selection}" if selection else ""),
+        notes=_notes(groups, found.groups[rows]) if by == "type" and not parts else _OVERLAP,
+        total_rows=int(found.groups.size),
     )
-    return table.head(limit)
+    return large_rows(table, "retained_bytes", min_size)
+
+
+def _notes(groups: grouping.Grouping, shown: NDArray[np.int64]) -> tuple[str, ...]:
+    maps = any(groups.names[row].startswith("map[") for row in shown.tolist())
+    return (
+        (*_OVERLAP, "a map counts with its tables and groups; --parts lists them apart") if maps else _OVERLAP
+    )
 
 
 def _holders(heap: Heap, min_size: int | None) -> Table:

@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.analysis.drilldown.path_lookup import find_place
+from heldby.analysis.drilldown.path_lookup import below, find_place
 from heldby.analysis.drilldown.paths import objects_called
+from heldby.analysis.drilldown.selection import EVERYTHING, Selection
 from heldby.analysis.holder_tree import HolderTree, build_holder_tree
 from heldby.analysis.table import Kind, Table, column, number_column, text_column
 from heldby.errors import UsageError
@@ -27,6 +28,7 @@ def merged_tree(
     width: int = 10,
     min_size: int = 1,
     most: int = MOST_LINES,
+    selection: Selection = EVERYTHING,
 ) -> Table:
     """Return the tree of paths from `node` (a path as heldby prints it; None for all) down, largest first.
 
@@ -35,22 +37,45 @@ def merged_tree(
         node: the path to begin with.
         depth: levels below it.
         width: children of each node at most; a line says what the others retain together.
-        min_size: least retained bytes of a line.
-        most: lines at most; those that retain most are taken.
+        min_size: least bytes of a line: retained, or with a selection those of the objects that it chooses.
+        most: lines at most; those with most bytes are taken.
+        selection: only lines that lead to these objects, with how many there are at and below each.
 
     Raises:
-        UsageError: no path is called so.
+        UsageError: no path is called so, or no object is selected.
     """
     tree = build_holder_tree(heap)
+    chosen = _chosen_at_or_below(tree, selection) if selection else None
+    weight = tree.paths.retained if chosen is None else chosen.bytes
     starts = [0] if node is None else find_place(tree, node).paths
     if not starts:
         raise UsageError(
             f"{node} has no row of its own: what it refers to is held by others too",
             next_step=f"see what would be freed without it: heldby what-if TARGET --without '{node}'",
         )
-    lines = _chosen_lines(tree, starts, depth, width, min_size, most)
+    lines = _chosen_lines(tree, starts, weight, depth, width, max(min_size, 1), most)
     cut = (f"only the {most:,} lines that retain most; see fewer levels, or more with --limit",)
-    return _table(heap, lines, cut if len(lines) >= most else ())
+    return _table(heap, lines, cut if len(lines) >= most else (), chosen, selection)
+
+
+class _Chosen(NamedTuple):
+    """Of each path, how many of the selected objects lie at and below it, and their shallow bytes."""
+
+    objects: NDArray[np.int64]
+    bytes: NDArray[np.int64]
+
+
+def _chosen_at_or_below(tree: HolderTree, selection: Selection) -> _Chosen:
+    heap, paths = tree.heap, tree.paths
+    vertices = np.flatnonzero(selection.objects(heap)).astype(np.uint32)
+    at = paths.path_of[heap.tree.number[vertices]]
+    objects = np.bincount(at, minlength=paths.path_count)
+    sizes = np.bincount(at, heap.sizes_of(vertices), paths.path_count).astype(np.int64)
+    for level in range(int(paths.depth.max()), 0, -1):
+        rows = np.flatnonzero(paths.depth == level)
+        np.add.at(objects, paths.parent[rows], objects[rows])
+        np.add.at(sizes, paths.parent[rows], sizes[rows])
+    return _Chosen(objects, sizes)
 
 
 class _Line(NamedTuple):
@@ -64,13 +89,19 @@ class _Line(NamedTuple):
 
 
 def _chosen_lines(
-    tree: HolderTree, starts: list[int], depth: int, width: int, min_size: int, most: int
+    tree: HolderTree,
+    starts: list[int],
+    weight: NDArray[np.int64],
+    depth: int,
+    width: int,
+    min_size: int,
+    most: int,
 ) -> list[tuple[_Line, str, str, str | None, int | None]]:
-    """Return the lines that retain most, a parent before its children, with their texts."""
+    """Return the lines with most `weight`, a parent before its children, with their texts."""
     offsets, children = tree.paths.children()
     retained, shallow = tree.paths.retained, tree.paths.shallow
     below: dict[int, list[_Line]] = {}
-    waiting = [(-int(retained[path]), path, 0) for path in starts]
+    waiting = [(-int(weight[path]), path, 0) for path in starts]
     heapq.heapify(waiting)
     taken: set[int] = set()
     while waiting and len(taken) < most:
@@ -79,7 +110,8 @@ def _chosen_lines(
         if level >= depth:
             continue
         kids = children[offsets[path] : offsets[path + 1]]
-        kids = kids[retained[kids] >= min_size]
+        kids = kids[weight[kids] >= min_size]
+        kids = kids[np.argsort(-weight[kids], kind="stable")]
         lines = [
             _Line(level + 1, kid, int(retained[kid]), int(shallow[kid])) for kid in kids[:width].tolist()
         ]
@@ -91,9 +123,9 @@ def _chosen_lines(
         below[path] = lines
         for line in lines:
             if line.path >= 0:
-                heapq.heappush(waiting, (-line.retained, line.path, line.level))
+                heapq.heappush(waiting, (-int(weight[line.path]), line.path, line.level))
     found: list[tuple[_Line, str, str, str | None, int | None]] = []
-    tops = sorted(starts, key=lambda path: (-int(retained[path]), path))
+    tops = sorted(starts, key=lambda path: (-int(weight[path]), path))
     pending = [(_Line(0, path, int(retained[path]), int(shallow[path])), "") for path in reversed(tops)]
     while pending:
         line, above = pending.pop()
@@ -110,39 +142,67 @@ def _chosen_lines(
 
 
 def _table(
-    heap: Heap, lines: list[tuple[_Line, str, str, str | None, int | None]], notes: tuple[str, ...]
+    heap: Heap,
+    lines: list[tuple[_Line, str, str, str | None, int | None]],
+    notes: tuple[str, ...],
+    chosen: _Chosen | None,
+    selection: Selection,
 ) -> Table:
     live = max(int(heap.retained_bytes[0]), 1)
     least = min((line.level for line, *_ in lines), default=0)
     retained = np.array([line.retained for line, *_ in lines], np.int64)
+    columns = [
+        column("depth", Kind.COUNT, [line.level - least for line, *_ in lines]),
+        text_column("step", [step for _, step, *_ in lines]),
+        text_column("path", [text or None for _, _, text, *_ in lines]),
+        text_column("type", [kind for *_, kind, _ in lines]),
+        column("retained_bytes", Kind.BYTES, retained),
+        column("share", Kind.SHARE, retained / live),
+        number_column("retained_objects", Kind.COUNT, [objects for *_, objects in lines]),
+        column("shallow_bytes", Kind.BYTES, [line.shallow for line, *_ in lines]),
+    ]
+    title = "Who holds what: each line is part of the one above it that stands further left"
+    if chosen is not None:
+        paths = [line.path for line, *_ in lines]
+        columns[4:4] = [
+            number_column(name, kind, [int(values[path]) if path >= 0 else None for path in paths])
+            for name, kind, values in (
+                ("chosen_bytes", Kind.BYTES, chosen.bytes),
+                ("chosen_objects", Kind.COUNT, chosen.objects),
+            )
+        ]
+        title = f"What leads to the objects of {selection}: chosen are those at and below each line"
     return Table(
         "tree",
-        (
-            column("depth", Kind.COUNT, [line.level - least for line, *_ in lines]),
-            text_column("step", [step for _, step, *_ in lines]),
-            text_column("path", [text or None for _, _, text, *_ in lines]),
-            text_column("type", [kind for *_, kind, _ in lines]),
-            column("retained_bytes", Kind.BYTES, retained),
-            column("share", Kind.SHARE, retained / live),
-            number_column("retained_objects", Kind.COUNT, [objects for *_, objects in lines]),
-            column("shallow_bytes", Kind.BYTES, [line.shallow for line, *_ in lines]),
-        ),
-        title="Who holds what: each line is part of the one above it that stands further left",
+        tuple(columns),
+        title=title,
         notes=notes,
         outline="depth",
-        hidden=("path",),
+        hidden=("path",) if chosen is None else ("path", "share", "retained_objects", "shallow_bytes"),
     )
 
 
 def object_tree(
-    heap: Heap, node: str | None = None, *, depth: int = 1, width: int = 10, min_size: int = 0
+    heap: Heap,
+    node: str | None = None,
+    *,
+    depth: int = 1,
+    width: int = 10,
+    min_size: int = 0,
+    selection: Selection = EVERYTHING,
 ) -> Table:
     """Return single objects: those on a path, or what the object at an address dominates, largest first.
 
-    O(vertices) for each level, whatever the number of lines.
+    With a `selection` its objects, at or below the path if one is given, and what they dominate. O(vertices) for
+    each level, whatever the number of lines.
+
+    Raises:
+        UsageError: the node is not there, or no object is selected; an address together with a selection.
     """
     dominator = heap.tree
-    if node is not None and node.lower().startswith("0x"):
+    if selection:
+        first = _largest(heap, _selected(heap, node, selection), width)
+    elif node is not None and node.lower().startswith("0x"):
         vertex = int(objects_called(heap, node)[0])
         number = int(dominator.number[vertex])
         if number == NONE:
@@ -162,6 +222,21 @@ def object_tree(
         if heap.retained_bytes[number] >= min_size
     ]
     return _object_table(heap, lines)
+
+
+def _selected(heap: Heap, node: str | None, selection: Selection) -> NDArray[np.int64]:
+    """Return the numbers of the selected objects at or below a path."""
+    if node is not None and node.lower().startswith("0x"):
+        raise UsageError(
+            f"{selection} chooses among the objects below a path, not below one object",
+            next_step=f"list all of them with: heldby tree TARGET --objects {selection}",
+        )
+    chosen = selection.objects(heap)
+    numbers = heap.tree.number[np.flatnonzero(chosen)].astype(np.int64)
+    if node is not None:
+        tree = build_holder_tree(heap)
+        numbers = numbers[below(tree, find_place(tree, node).paths)[tree.paths.path_of[numbers]]]
+    return numbers
 
 
 def _largest(heap: Heap, numbers: NDArray[np.int64], width: int) -> NDArray[np.int64]:

@@ -13,8 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.analysis.drilldown.grouping import by_type
 from heldby.analysis.drilldown.path_lookup import find_place, references_to, vertices_on
+from heldby.analysis.drilldown.selection import EVERYTHING, Selection, large_rows
+from heldby.analysis.drilldown.whole_maps import by_whole_type
 from heldby.analysis.holder_tree import HolderTree, build_holder_tree
 from heldby.analysis.table import Kind, Table, column, text_column
 from heldby.errors import UsageError
@@ -29,7 +30,9 @@ from heldby.units import format_bytes, format_count
 _GOROUTINE: Final = re.compile(r"goroutine (\d{1,19})")
 
 
-def what_if(heap: Heap, without: Sequence[str]) -> Table:
+def what_if(
+    heap: Heap, without: Sequence[str], *, selection: Selection = EVERYTHING, min_size: int | None = None
+) -> Table:
     """Return by type what would be freed without all of `without` together, largest first.
 
     Args:
@@ -37,6 +40,8 @@ def what_if(heap: Heap, without: Sequence[str]) -> Table:
         without: paths as heldby prints them (``main.manager.paths``: that field in all objects of that path),
             variables (``main.manager``), groups of goroutines (``goroutine main.serve``), or one of them
             (``goroutine 17``). One traversal of the references, whatever their number.
+        selection: which of the objects that would be freed are listed; the title speaks of all.
+        min_size: least freed bytes of a row.
 
     Raises:
         UsageError: one of them names nothing.
@@ -48,13 +53,21 @@ def what_if(heap: Heap, without: Sequence[str]) -> Table:
         cut += _cut(tree, graph, text)
     left = reachability(graph)[: heap.object_count + 1]
     freed = heap.live & ~left
-    groups = by_type(heap)
+    groups = by_whole_type(heap)
     objects, freed_bytes = groups.sums(heap, freed)
+    total, count = int(freed_bytes.sum()), int(objects.sum())
+    if selection:
+        objects, freed_bytes = groups.sums(heap, freed & selection.objects(heap))
     rows = np.lexsort((np.arange(objects.size), -freed_bytes))
     rows = rows[objects[rows] > 0]
-    total, count = int(freed_bytes.sum()), int(objects.sum())
     live = max(int(heap.retained_bytes[0]), 1)
-    return Table(
+    notes = [] if count else ["something else still reaches all of it; see heldby paths"]
+    if count and selection:
+        notes.append(
+            f"listed is what fits {selection}: {format_bytes(int(freed_bytes.sum()))} in "
+            f"{int(objects.sum()):,} objects"
+        )
+    table = Table(
         "what_if",
         (
             text_column("type", groups.names, rows.astype(np.uint32)),
@@ -63,8 +76,9 @@ def what_if(heap: Heap, without: Sequence[str]) -> Table:
             column("share", Kind.SHARE, freed_bytes[rows] / live),
         ),
         title=_title(without, total, count, live, cut),
-        notes=() if count else ("something else still reaches all of it; see heldby paths",),
+        notes=tuple(notes),
     )
+    return large_rows(table, "freed_bytes", min_size)
 
 
 def _title(without: Sequence[str], total: int, count: int, live: int, cut: int) -> str:

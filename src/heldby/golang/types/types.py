@@ -344,6 +344,21 @@ class TypeTable:
             known = GoType(name=name, kind=scan.POINTER, size=8, ptrbytes=8, elem=bucket)
         return self.add(known, pointer_mask=1)
 
+    def parts_of_maps(self) -> dict[int, list[int]]:
+        """Return for each type that is a part of maps (header, table, group ...) the map types that have such parts.
+
+        Only groups and buckets belong to several. O(map types of the program).
+        """
+        found: dict[int, list[int]] = {}
+        for (role, base), number in self._synthetic.items():
+            if number and role not in ("channel", "group", "bucket"):
+                found.setdefault(number, []).append(base)
+        for base in np.flatnonzero(self.kind[: self._end_of_descriptors] == scan.MAP).tolist():
+            part = self._map_part(base)
+            if part:
+                found.setdefault(part, []).append(base)
+        return found
+
     def is_bucket_pointer(self, number: int) -> bool:
         """Tell whether a type is ``*bmap`` in a map's list of overflow buckets, made by `synthetic`."""
         return number >= self._end_of_descriptors and self[number].name.endswith(_OVERFLOW)

@@ -37,6 +37,9 @@ type Request struct{ body [500]byte } // a slot of 512
 
 type Final struct{ room [3000]byte } // a slot of 3072
 
+// Index and map[int32]*int32 are made of groups, or buckets, of one and the same type.
+type Index map[int32]*int32
+
 type Buffer struct{ room [2000]byte } // a slot of 2048
 
 var (
@@ -46,6 +49,8 @@ var (
 	twinB   *Twin
 	pool    sync.Pool
 	never   = make(chan struct{})
+	index   = make(Index, 100)
+	plain   = make(map[int32]*int32, 60)
 	boxed   any // an interface with a Request of its own
 )
 
@@ -73,6 +78,12 @@ func main() {
 	common := new(Common)
 	twinA, twinB = &Twin{Common: common}, &Twin{Common: common}
 	boxed = new(Request)
+	for i := int32(0); i < 100; i++ {
+		index[i] = nil
+	}
+	for i := int32(0); i < 60; i++ {
+		plain[i] = nil
+	}
 	for i := 0; i < 7; i++ {
 		go serve(newRequest())
 	}
