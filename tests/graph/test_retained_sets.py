@@ -153,7 +153,9 @@ def test_a_list_held_at_both_ends_takes_few_sweeps(monkeypatch: pytest.MonkeyPat
     """That nobody holds it alone must travel from one end to the other: not a sweep for each node."""
     found = questions(2003, chain_held_at_both_ends(2000), np.ones(2003, np.int64))
     sweeps = []
-    monkeypatch.setattr(module, "sweep", lambda *args: sweeps.append(1) or real(*args))
+    for name in ("sweep_up", "sweep_down"):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, real=real: sweeps.append(1) or real(*args))
 
     amounts, _ = found.of_each(by_number(found, [-1, 0, 1, *[-1] * 2000]), 2)
 
@@ -161,7 +163,25 @@ def test_a_list_held_at_both_ends_takes_few_sweeps(monkeypatch: pytest.MonkeyPat
     assert len(sweeps) <= 5
 
 
-real = module.sweep
+def test_a_sweep_begins_where_the_one_before_changed_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen count: 30 rungs that lead back one after the other take as many sweeps, but few numbers each."""
+    # The root refers to 30,000 leaves, to 1, and to the last rung; 1 refers to every rung, rung r + 1 to rung r.
+    leaves, rungs = 30_000, 30
+    first = 2 + leaves
+    edges = [*((0, v) for v in range(2, first)), (0, 1), *((1, first + r) for r in range(rungs))]
+    edges += [(first + r + 1, first + r) for r in range(rungs - 1)] + [(0, first + rungs - 1)]
+    found = questions(first + rungs, edges, np.ones(first + rungs, np.int64))
+    looked = []
+    real = module.sweep_up
+    monkeypatch.setattr(
+        module, "sweep_up", lambda *args: looked.append(found.tree.reached_count - args[-2]) or real(*args)
+    )
+
+    amounts, _ = found.of_each(by_number(found, [-1, 0, *[-1] * (leaves + rungs)]), 1)
+
+    assert amounts.tolist() == [1]  # the last rung is the root's too, and with it all the others
+    assert looked[0] == found.tree.reached_count - 1
+    assert sum(looked[1:]) <= rungs * rungs
 
 
 def test_only_what_its_dominator_does_not_refer_to_looks_at_its_referrers() -> None:

@@ -155,7 +155,7 @@ class Opened:
         self.progress = progress
         self.heap = source.open(run, progress)
         with progress.phase("dominator tree"):
-            _ = self.heap.retained_bytes
+            _ = self.heap.tree.reached_count
 
     def tree(self) -> HolderTree:
         """Return the merged paths."""

@@ -33,6 +33,14 @@ class Deferred:
     targets: NDArray[np.uint32]
     firmly_reached: NDArray[np.uint8]
 
+    def led_to(self, graph: Graph, edges: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """Return where the given edges lead, those that were set aside to where they led."""
+        targets = graph.targets[edges]
+        if self.edges.size:
+            at = np.minimum(np.searchsorted(self.edges, edges), self.edges.size - 1)
+            targets = np.where(self.edges[at] == edges, self.targets[at], targets)
+        return targets
+
     def restored(self, graph: Graph) -> Graph:
         """Return the graph with the references back in place; the targets are copied, 4 bytes a reference."""
         targets = graph.targets.copy()

@@ -30,7 +30,8 @@ from heldby.graph.set_kernels import (
     number_sets,
     settle,
     sum_groups,
-    sweep,
+    sweep_down,
+    sweep_up,
 )
 
 SETS_AT_ONCE: Final = 64
@@ -80,17 +81,29 @@ class RetainedSets:
         lost = self._room() if room is None else room
         lost.fill(_ALL_BITS)
         lost[0] = bit_of[int(sets[0]) + 1]
-        for number in range(_MOST_SWEEPS):
-            backwards = number % 2 == 1
-            if not sweep(
-                self.tree.idom, sets, bit_of, lost, self.heads, self.starts, self.referrers, backwards
-            ):
-                break
-        else:
+        if not self._sweep(sets, bit_of, lost):
             self._settle(sets, bit_of, lost)
         amounts, numbers = np.zeros(SETS_AT_ONCE, np.int64), np.zeros(SETS_AT_ONCE, np.int64)
         add_lost(self.tree.idom, lost, self.retained, self.counts, amounts, numbers)
         return amounts, numbers
+
+    def _sweep(self, sets: NDArray[np.int32], bit_of: NDArray[np.uint64], lost: NDArray[np.uint64]) -> bool:
+        """Sweep up and down until nothing changes; False when that would take too long.
+
+        A pass leaves open only what refers back from numbers that it changed, so the next one begins there.
+        """
+        arrays = (self.tree.idom, sets, bit_of, lost, self.heads, self.starts, self.referrers)
+        changed = np.array([1, 0], np.int64)
+        work = _MOST_SWEEPS * self.tree.reached_count
+        while work > 0:
+            work -= self.tree.reached_count - int(changed[0])
+            sweep_up(*arrays, int(changed[0]), changed)
+            if not changed[1]:
+                return True
+            work -= int(sweep_down(*arrays, int(changed[1]), changed))
+            if not changed[1]:
+                return True
+        return False
 
     def _room(self) -> NDArray[np.uint64]:
         return np.empty(self.tree.reached_count, np.uint64)

@@ -52,29 +52,65 @@ def collect_referrers(offsets, targets, number, order, head, cursor, referrers, 
 
 
 @kernel
-def sweep(idom, sets, bit_of, lost, heads, starts, referrers, backwards):
-    """Take from `lost` what one pass over all numbers disproves; return whether anything changed.
+def sweep_up(idom, sets, bit_of, lost, heads, starts, referrers, first, changed):
+    """Take from `lost` what one pass over the numbers from `first` on disproves.
 
-    What is lost without a set: its members, what they dominate, and what is lost on every way to it. Only
-    `heads`, which their dominators do not refer to, have several ways that count.
+    What is lost without a set: its members, what they dominate, and what is lost on every way to it. Only `heads`,
+    which their dominators do not refer to, have several ways that count. ``changed`` (int64[2]) becomes the first
+    and the last number that changed; 0 and 0 for none.
     """
-    last = u64(idom.size) - ONE
-    roundabout = u64(heads.size)
-    next_head = roundabout - ONE if backwards else ZERO  # below 0 it wraps round and is not less than size
-    changed = False
-    for step in range(last):
-        i = last - step if backwards else step + ONE
+    changed[ZERO] = changed[ONE] = 0
+    low, high = ZERO, u64(heads.size)
+    while low < high:
+        middle = (low + high) >> ONE
+        if u64(heads[middle]) < u64(first):
+            low = middle + ONE
+        else:
+            high = middle
+    next_head = low
+    for i in range(u64(first), u64(idom.size)):
         found = lost[u64(idom[i])] | bit_of[u64(sets[i] + 1)]
-        if next_head < roundabout and u64(heads[next_head]) == i:
+        if next_head < u64(heads.size) and u64(heads[next_head]) == i:
             common = _ALL
             for e in range(u64(starts[next_head]), u64(starts[next_head + ONE])):
                 common &= lost[u64(referrers[e])]
             found |= common
-            next_head = next_head - ONE if backwards else next_head + ONE
+            next_head += ONE
         if found != lost[i]:
-            lost[i] &= found
-            changed = True
-    return changed
+            left = lost[i] & found
+            if left != lost[i]:
+                lost[i] = left
+                changed[ONE] = np.int64(i)
+                if changed[ZERO] == 0:
+                    changed[ZERO] = np.int64(i)
+
+
+@kernel
+def sweep_down(idom, sets, bit_of, lost, heads, starts, referrers, last, changed):
+    """Take from `lost` what one pass over the heads up to `last`, from above, disproves; as in `sweep_up`.
+
+    After a pass up the others lack nothing: they depend on their dominators only, which have lower numbers. Returns
+    how many heads were looked at.
+    """
+    changed[ZERO] = changed[ONE] = 0
+    looked = ZERO
+    row = u64(heads.size)
+    while row > ZERO:
+        row -= ONE
+        i = u64(heads[row])
+        if i > u64(last):
+            continue
+        looked += ONE
+        common = _ALL
+        for e in range(u64(starts[row]), u64(starts[row + ONE])):
+            common &= lost[u64(referrers[e])]
+        left = lost[i] & (lost[u64(idom[i])] | bit_of[u64(sets[i] + 1)] | common)
+        if left != lost[i]:
+            lost[i] = left
+            changed[ZERO] = np.int64(i)
+            if changed[ONE] == 0:
+                changed[ONE] = np.int64(i)
+    return looked
 
 
 @kernel

@@ -129,6 +129,11 @@ class Heap:
         return self._retained[0]
 
     @property
+    def live_bytes(self) -> int:
+        """Shallow bytes of all that is reachable: what the virtual root retains."""
+        return int(self.retained_bytes[0])
+
+    @property
     def retained_counts(self) -> NDArray[np.uint32]:
         """How many vertices, roots included, each reachable vertex retains, by its number, ``uint32[k]``."""
         return self._retained[1]

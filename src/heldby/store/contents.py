@@ -195,6 +195,7 @@ def facts_of(heap: Heap) -> dict[str, Any]:
     return {
         "goroutine_count": heap.goroutine_count,
         "caveats": list(heap.caveats),
+        "live_bytes": heap.live_bytes,
         "has_code": heap.code is not None,
         "folded_count": build_holder_tree(heap).paths.folded_count,
         "unreadable_interfaces": heap.naming.types.unreadable_interfaces,

@@ -65,7 +65,10 @@ def restored_heap(process: Process, reader: Reader) -> Heap:
         },
         "_results": dict,
         "tree": parts.tree,
-        "_retained": parts.retained,
+        "live_bytes": lambda: facts["live_bytes"],
+        "retained_bytes": parts.retained_bytes,
+        "retained_counts": parts.retained_counts,
+        "_retained": lambda: (parts.retained_bytes(), parts.retained_counts()),
         "retained_sets": parts.retained_sets,
     }
     heap = lazily(Heap, loaders)
@@ -85,7 +88,8 @@ class _Parts:
         self.graph = cache(self._graph)
         self.roots = cache(self._roots)
         self.tree = cache(self._tree)
-        self.retained = cache(self._retained)
+        self.retained_bytes = lambda: self.column("reached", "retained_bytes")
+        self.retained_counts = lambda: self.column("reached", "retained_count")
         self._offsets = cache(self._read_offsets)
         self._names = cache(self._read_names)
         self._types = cache(self._read_types)
@@ -157,8 +161,8 @@ class _Parts:
             {
                 "graph": self.graph,
                 "tree": self.tree,
-                "retained": lambda: self.retained()[0],
-                "counts": lambda: self.retained()[1],
+                "retained": self.retained_bytes,
+                "counts": self.retained_counts,
                 "heads": lambda: self.column("heads", "number"),
                 "starts": self._read_starts,
                 "referrers": lambda: self.column("referrers", "number"),
@@ -171,10 +175,6 @@ class _Parts:
             self._reader.give_up(Damaged("the heads' referrers do not add up"))
             return self._reader.fresh.retained_sets.starts
         return starts
-
-    def _retained(self) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-        columns = self._reader.columns("reached", "retained_bytes", "retained_count")
-        return columns["retained_bytes"], columns["retained_count"]
 
     def paths(self) -> MergedTree:
         """Return the merged paths."""

@@ -43,15 +43,18 @@ def references(
     are left out, as is garbage, and with `min_size` what retains less.
     """
     vertex = object_at(heap, addr)
-    graph = heap.whole_graph
+    graph, deferred = heap.graph, heap.deferred
     if into:
-        edges = np.flatnonzero(graph.targets == np.uint32(vertex))
+        # What is deferred points back at its source, so what points at the object from elsewhere is all the rest.
+        put_back = np.flatnonzero(deferred.targets == np.uint32(vertex))
+        edges = np.union1d(np.flatnonzero(graph.targets == np.uint32(vertex)), deferred.edges[put_back])
         sources = (np.searchsorted(graph.offsets, edges, side="right") - 1).astype(np.uint32)
+        real = sources != np.uint32(vertex)
         others = sources
     else:
         sources, edges = graph.edges_from(np.array([vertex], np.uint32))
-        others = graph.targets[edges]
-    real = sources != graph.targets[edges] if into else np.ones(edges.size, np.bool_)
+        others = deferred.led_to(graph, edges)
+        real = np.ones(edges.size, np.bool_)
     if selection:
         inside = others <= np.uint32(heap.object_count)
         real &= inside & selection.objects(heap)[np.where(inside, others, 0)]

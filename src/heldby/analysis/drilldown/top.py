@@ -105,7 +105,7 @@ def _sets(
         retained, held = asked.of_each(found.sets, found.groups.size)
         rows = np.lexsort((np.arange(found.groups.size), -retained))
         retained, held = retained[rows], held[rows]
-    live = int(heap.retained_bytes[0])
+    live = heap.live_bytes
     table = Table(
         "top",
         (
@@ -141,7 +141,7 @@ def _holders(heap: Heap, min_size: int | None) -> Table:
         kept.append(rest)
         texts.append("everything else")
         types.append(None)
-    live = max(int(heap.retained_bytes[0]), 1)
+    live = max(heap.live_bytes, 1)
     sizes = np.array([row.bytes for row in kept], np.int64)
     shallow = [int(tree.paths.shallow[row.path]) for row in kept]
     return Table(
@@ -177,7 +177,7 @@ def _roots(heap: Heap, by: str, min_size: int | None) -> Table:
     kinds = [""] * (max(RootKind) + 1)
     for kind, text in _KIND_NAMES.items():
         kinds[kind] = text
-    live = max(int(heap.retained_bytes[0]), 1)
+    live = max(heap.live_bytes, 1)
     return Table(
         "top",
         (

@@ -148,7 +148,7 @@ def _table(
     chosen: _Chosen | None,
     selection: Selection,
 ) -> Table:
-    live = max(int(heap.retained_bytes[0]), 1)
+    live = max(heap.live_bytes, 1)
     least = min((line.level for line, *_ in lines), default=0)
     retained = np.array([line.retained for line, *_ in lines], np.int64)
     columns = [
@@ -298,7 +298,7 @@ def _object_table(heap: Heap, lines: list[tuple[int, int]]) -> Table:
             text_column("type", types),
             column("addr", Kind.ADDRESS, heap.addresses_of(vertices), unknown=~is_object),
             column("retained_bytes", Kind.BYTES, retained),
-            column("share", Kind.SHARE, retained / max(int(heap.retained_bytes[0]), 1)),
+            column("share", Kind.SHARE, retained / max(heap.live_bytes, 1)),
             column("shallow_bytes", Kind.BYTES, heap.sizes_of(vertices)),
         ),
         title="Single objects, with what each retains; each is held by the one above it that stands further left",

@@ -60,7 +60,7 @@ def what_if(
         objects, freed_bytes = groups.sums(heap, freed & selection.objects(heap))
     rows = np.lexsort((np.arange(objects.size), -freed_bytes))
     rows = rows[objects[rows] > 0]
-    live = max(int(heap.retained_bytes[0]), 1)
+    live = max(heap.live_bytes, 1)
     notes = [] if count else ["something else still reaches all of it; see heldby paths"]
     if count and selection:
         notes.append(
