@@ -261,7 +261,7 @@ COLUMNS_READ = (
     ("SELECT type, count(*) FROM objects GROUP BY ALL", {"objects.type", "programs.*"}),
     (
         "SELECT max(retained_bytes) FROM objects",
-        {"vertices.number", "reached.retained_bytes", "reached.retained_count"},
+        {"vertices.number", "reached.retained_bytes"},
     ),
     ("SELECT count(*) FROM spans", set()),
     ("SELECT name FROM roots", {"roots.*", "slots.*"}),
