@@ -6,13 +6,17 @@ import csv
 import functools
 import io
 import json
+import os
+import stat
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from heldby.capture import capture_process
+from heldby.capture.destination import Destination
 from heldby.cli.main import main
+from heldby.errors import UsageError
 from tests.support.build import scenario_program
 from tests.support.process import running, wait_until_still
 from tests.support.toolchains import NEWEST, toolchain
@@ -82,6 +86,23 @@ def test_an_existing_file_is_not_replaced_unasked(
     assert file.read_text() == "mine"
     asked(capsys, "top", core, "--format", "json", "-o", str(file), "--force")
     assert json.loads(file.read_text())["table"] == "top"
+
+
+def test_what_is_no_file_is_written_to_and_stays_what_it_is(
+    core: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A FIFO stands for ``/dev/null``, which a renamed file would replace for everyone when root asks."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+    asked(capsys, "top", core, "--limit", "1", "--format", "json", "-o", str(pipe), "--force")
+
+    assert json.loads(os.read(reader, 1 << 16))["table"] == "top"
+    os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    with pytest.raises(UsageError, match="is no regular file"):
+        Destination(pipe, force=True)
 
 
 def test_filters_are_taken(core: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,6 +37,9 @@ class Destination:
             return os.memfd_create("heldby", os.MFD_CLOEXEC)
         if self.path.is_dir():
             raise UsageError(f"{self.path} is a directory", next_step="name a file")
+        if self.path.exists() and not self.path.is_file():
+            # Even with --force: it would take the place of a device.
+            raise UsageError(f"{self.path} is no regular file", next_step="name a file")
         if self.path.exists() and not self._force:
             raise UsageError(f"{self.path} exists", next_step="choose another name, or --force to replace it")
         try:

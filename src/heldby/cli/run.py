@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -161,12 +162,22 @@ def write_file(path: Path, data: bytes, *, force: bool) -> None:
 def replacing(path: Path, *, force: bool) -> Iterator[Path]:
     """Give a file to write (mode 0600) that takes the place of `path` when the block ends well.
 
+    What is no file (``/dev/null``, a FIFO) keeps its place and is written to.
+
     Raises:
         UsageError: the file exists.
         NoSpace: the disk is full.
         FormatError: the folder cannot be written to.
     """
     refuse_existing(path, force=force)
+    if path.exists() and not path.is_file():
+        with tempfile.TemporaryDirectory(prefix="heldby-") as folder:
+            temporary = Path(folder, path.name)
+            temporary.touch(mode=0o600)
+            yield temporary
+            with temporary.open("rb") as made, path.open("wb") as device:
+                shutil.copyfileobj(made, device)
+        return
     try:
         # In a folder of its own: whoever writes the file may do so by way of another one that all can read.
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
@@ -183,8 +194,8 @@ def replacing(path: Path, *, force: bool) -> Iterator[Path]:
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:
-    """Raise `UsageError` when `path` exists and may not be replaced; before the work, not after it."""
+    """Raise `UsageError` when `path` is a file that may not be replaced; before the work, not after it."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder", next_step="name a file")
-    if path.exists() and not force:
+    if path.is_file() and not force:
         raise UsageError(f"{path} exists", next_step="choose another name, or replace it with --force")
