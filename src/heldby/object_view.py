@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -98,3 +99,20 @@ class ObjectView:
 
     def __repr__(self) -> str:
         return f"<{self.type} at {self.address:#x}>"
+
+    def _repr_html_(self) -> str:
+        import html
+
+        from heldby.analysis.table import Table, text_column
+        from heldby.sql.html_table import table_to_html
+
+        fields = self.fields or {"": self._value}
+        table = Table(
+            "object",
+            (
+                text_column("field", list(fields)),
+                text_column("type", [value.type for value in fields.values()]),
+                text_column("value", [value.text or reprlib.repr(value.python) for value in fields.values()]),
+            ),
+        )
+        return f"<p>{html.escape(f'{self.type} at {self.address:#x}')}</p>{table_to_html(table)}"

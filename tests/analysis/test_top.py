@@ -141,6 +141,20 @@ def test_what_fits_nothing_is_an_error_that_helps(selection: Selection, said: st
         assert "main.manager" in str(error.value.cause)
 
 
+@ptrace
+def test_what_comes_close_is_told(go: Toolchain) -> None:
+    heap = drilldown(go).heap
+
+    for selection, close in (
+        (Selection(type="Entry"), "main.Entry"),
+        (Selection(type="main.Entri"), "main.Entry"),
+        (Selection(package="ain"), "main"),
+    ):
+        with pytest.raises(UsageError) as error:
+            top(heap, "type", selection=selection)
+        assert close in str(error.value.cause)
+
+
 @pytest.mark.parametrize(
     ("text", "fitting", "others"),
     [

@@ -260,5 +260,5 @@ def test_the_command_finds_objects_and_strings(tmp_path: Path) -> None:
     assert hex(ready["inner"]) in shown.stdout
     rows = json.loads(run("--string", "grüße", "--format", "json").stdout)["rows"]
     assert len(rows) == 1
-    for wrong in ([], ["--string", "x", "--type", "main.Inner"], ["--string", "x", "--where", "a"]):
+    for wrong in ([], ["--holder", "main.maps"], ["--string", "x", "--where", "a"]):
         assert main(["find", str(path), *wrong]) == 2

@@ -106,6 +106,18 @@ def test_a_session_shows_itself_in_a_notebook(heap: Session) -> None:
     assert "SELECT" in repr(heap.holders)
 
 
+def test_an_object_and_its_values_show_themselves(heap: Session) -> None:
+    [row] = heap.objects.where(type="[]main.Label", live=True).select("address").rows(1)
+    label = heap.object(int(str(row["address"])), items=3)
+
+    assert repr(label) == f"<[]main.Label at {row['address']:#x}>"
+    assert repr(label.go.elements[0]).startswith("<main.Label ")
+    assert repr(label.referrers).startswith("<heldby table refs: ")
+    page = label._repr_html_()
+    assert "[]main.Label at 0x" in page
+    assert page.count("<tr>") == 2
+
+
 def test_texts_of_the_target_are_escaped_in_html() -> None:
     table = Table(
         "t",

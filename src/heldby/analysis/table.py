@@ -112,7 +112,7 @@ def text_column(
     return Column(name, Kind.TEXT, np.ascontiguousarray(codes, np.uint32), None, words)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Table:
     """Columns of equal length, with what a reader should know beside them.
 
@@ -146,6 +146,10 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.columns[0]) if self.columns else 0
+
+    def __repr__(self) -> str:
+        rows = "1 row" if len(self) == 1 else f"{len(self):,} rows"
+        return f"<heldby table {self.name}: {rows} of {', '.join(column.name for column in self.columns)}>"
 
     @property
     def row_count(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -74,9 +74,9 @@ class Relation:
         """Return the first `limit` rows, or all, as NumPy columns with their units."""
         return ask(self._database, self.query(), limit=limit)
 
-    def rows(self, limit: int | None = None) -> Iterator[Mapping[str, Value]]:
-        """Return the first `limit` rows, or all, as dictionaries; for a few rows."""
-        return self.table(limit).rows()
+    def rows(self, limit: int | None = None) -> list[dict[str, Value]]:
+        """Return the first `limit` rows, or all, as dictionaries; for a few rows: 2 µs a value."""
+        return list(self.table(limit).rows())
 
     def __len__(self) -> int:
         query = f"SELECT count(*) AS n FROM {self._source}{self._filter()}"  # noqa: S608

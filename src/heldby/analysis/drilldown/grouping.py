@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from heldby.golang.functions.functions import package_of
 from heldby.golang.objects.objects import by_span
-from heldby.golang.types.types import TypeTable
+from heldby.golang.types.types import (
+    KIND_BUCKET_MAP,
+    KIND_MAP,
+    KIND_MAP_EXTRA,
+    KIND_MAP_OVERFLOW,
+    KIND_MAP_TABLE,
+    TypeTable,
+)
 from heldby.graph.retained_sets import group_sums
 from heldby.graph.set_kernels import row_numbers
 from heldby.heap.heap import Heap
@@ -24,6 +31,7 @@ STANDARD_LIBRARY: Final = "(standard library)"
 _MAP_GROUPS: Final = ("map.group[", "noalg.map.group[")
 _MOST_NESTED: Final = 16
 _STRETCH: Final = 1 << 16
+_PARTS_OF_MAPS: Final = (KIND_MAP, KIND_MAP_TABLE, KIND_BUCKET_MAP, KIND_MAP_EXTRA, KIND_MAP_OVERFLOW)
 _NAMED: Final = re.compile(r"[\w./%~+-]+\.[\w(*]")
 
 
@@ -141,6 +149,9 @@ def package_of_type(types: TypeTable, number: int) -> str:
     plain = number >> 1
     for _ in range(_MOST_NESTED):
         known = types[plain]
+        if known.kind in _PARTS_OF_MAPS:
+            plain = known.elem
+            continue
         if known.package:
             return known.package.replace("%2e", ".")
         if known.name.startswith(_MAP_GROUPS):

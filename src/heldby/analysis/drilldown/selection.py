@@ -5,6 +5,7 @@ Patterns are Go's own (``go help packages``): ``...`` stands for any text, every
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,8 @@ from heldby.analysis.holder_tree import build_holder_tree
 from heldby.analysis.table import Table
 from heldby.errors import UsageError
 from heldby.heap.heap import Heap
+
+_SUGGESTIONS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,20 @@ class Selection:
         given = (("--type", self.type), ("--package", self.package), ("--holder", self.holder))
         return " ".join(f"{option} {value}" for option, value in given if value is not None)
 
+    def _close(self, heap: Heap) -> str | None:
+        """Say what comes close to the type or the package, where nothing is called so."""
+        for text, groups in ((self.type, by_type), (self.package, by_package)):
+            if text is None:
+                continue
+            names = groups(heap).names
+            if any(pattern(text).fullmatch(name) for name in names):
+                continue
+            close = [name for name in names if text.strip(".") in name][:_SUGGESTIONS]
+            close = close or difflib.get_close_matches(text, names, _SUGGESTIONS, 0.6)
+            if close:
+                return f"close to it: {', '.join(close)}"
+        return None
+
     def objects(self, heap: Heap) -> NDArray[np.bool_]:
         """Return which live objects are meant, ``bool[n + 1]``. O(objects).
 
@@ -65,6 +82,7 @@ class Selection:
         if self and not chosen.any():
             raise UsageError(
                 f"no live object fits {self}",
+                cause=self._close(heap),
                 next_step="names are as heldby top prints them; ... stands for any text, as in encoding/...",
             )
         return chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -44,7 +45,7 @@ class _NotCaptured:
 NOT_CAPTURED: Final = _NotCaptured()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Value:
     """A Go value.
 
@@ -75,6 +76,9 @@ class Value:
     elements: tuple[Value, ...] = ()
     entries: tuple[tuple[Value, Value], ...] = ()
     note: str = ""
+
+    def __repr__(self) -> str:
+        return f"<{self.type} {self.text or reprlib.repr(self.python)}>"
 
     @property
     def is_nil(self) -> bool:
