@@ -65,7 +65,7 @@ class HolderTree:
             return low
         if kind in ("shared", "via") and path:
             vertex = int(self.heap.tree.order[self.paths.first[path]])
-            return int(self.heap.naming.type_of[vertex])
+            return self.heap.naming.type_at(vertex)
         return 0
 
     def type_text(self, path: int) -> str | None:
@@ -211,7 +211,7 @@ def _keys_of(heap: Heap, tree: DominatorTree, part: slice, via: U32, edges: NDAr
     vertices = tree.order[part]
     types = np.zeros(vertices.size, np.uint64)
     is_object = vertices <= np.uint32(heap.object_count)
-    types[is_object] = naming.type_of[vertices[is_object]]
+    types[is_object] = naming.types_of(vertices[is_object])
     indirect = via != np.uint32(NONE)
     known = edges >= 0
     sources = tree.order[np.where(indirect, via, tree.idom[part])]
@@ -248,7 +248,7 @@ def _shared_keys(heap: Heap, top: U32, at_root: NDArray[np.intp], keys: U64) -> 
         starts = np.flatnonzero(np.append(True, found.shared[1:] != found.shared[:-1]))
         at = np.searchsorted(shared, found.shared[starts])
         sums[at] = np.add.reduceat(_mix(found.owner.astype(np.uint64)), starts)
-    types = heap.naming.type_of[tree.order[shared]].astype(np.uint64)
+    types = heap.naming.types_of(tree.order[shared]).astype(np.uint64)
     _, number = np.unique(_mix(types) ^ sums, return_inverse=True)
     keys[shared] = (_SHARED << _KIND_SHIFT) | number.astype(np.uint64)
 
@@ -259,7 +259,7 @@ def _owner_groups(heap: Heap, at_root: NDArray[np.intp]) -> U32:
     group = np.arange(tree.reached_count, dtype=np.uint32)
     vertices = tree.order[at_root]
     objects = at_root[vertices <= np.uint32(heap.object_count)]
-    types = heap.naming.type_of[tree.order[objects]]
+    types = heap.naming.types_of(tree.order[objects])
     _, first, number = np.unique(types, return_index=True, return_inverse=True)
     group[objects] = objects[first][number]
     return group

@@ -110,8 +110,8 @@ def pinning_table(heap: Heap, *, selection: Selection = EVERYTHING, min_size: in
     span_bytes = spans.pages.astype(np.int64) * PAGE_BYTES
     gain = np.where(nearly, (span_bytes - live * spans.elemsize.astype(np.int64)) / np.maximum(live, 1), 0.0)
     objects = np.flatnonzero(selection.objects(heap) & nearly[heap.objects.span])
-    span = heap.objects.span[objects]
-    types, inverse = np.unique(heap.naming.type_of[objects], return_inverse=True)
+    span = heap.objects.span_of(objects.astype(np.uint32))
+    types, inverse = np.unique(heap.naming.types_of(objects.astype(np.uint32)), return_inverse=True)
     back = np.bincount(inverse, weights=gain[span], minlength=types.size)
     pairs = np.unique(inverse.astype(np.int64) * len(spans) + span) // max(len(spans), 1)
     order = np.lexsort((types, -back))

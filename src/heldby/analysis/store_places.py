@@ -194,7 +194,7 @@ def _variable(tree: HolderTree, path: int, standard: Container | None) -> Iterat
     if found is None:
         slots = np.flatnonzero((heap.roots.slot_node == node) & (heap.roots.slot_addr == start))
         if slots.size:
-            target = int(heap.naming.type_of[heap.roots.slot_target[slots[0]]])
+            target = heap.naming.type_at(int(heap.roots.slot_target[slots[0]]))
             found = _container(heap, target) or ("field", 0, heap.naming.type_name(target))
     if found is not None:
         name = heap.variables.names[row]
@@ -277,7 +277,7 @@ def _slot(tree: HolderTree, path: int) -> _Slot:
         address = int(roots.slot_addr[word]) if is_global else 0
         owner = int(roots.slot_type[word])
         return _Slot(owner, int(roots.slot_word[word]) * 8 if owner else None, address or None)
-    packed = int(heap.naming.type_of[source])
+    packed = heap.naming.type_at(source)
     if packed >> 31:
         return _Slot()
     size = int(heap.naming.types.layouts.types.size[packed >> 1])

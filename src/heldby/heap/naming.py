@@ -38,8 +38,6 @@ class Naming:
 
     Attributes:
         types: what is known of each object's type.
-        type_of: ``uint32[n + 1]``: the packed type, or for an unknown one a mark and the size of its slot, so
-            that unknown objects of different sizes are different.
     """
 
     def __init__(
@@ -49,10 +47,33 @@ class Naming:
         self._roots = roots
         self._objects = objects
         self._references = references
-        self.type_of: NDArray[np.uint32] = types.packed.copy()
-        unknown = np.flatnonzero(types.packed == 0)
-        slots = objects.spans.elemsize[objects.span_of(unknown.astype(np.uint32))]
-        self.type_of[unknown] = UNKNOWN | np.minimum(slots, np.uint64(UNKNOWN - 1)).astype(np.uint32)
+
+    @cached_property
+    def type_of(self) -> NDArray[np.uint32]:
+        """``uint32[n + 1]``: the packed type, or for an unknown one a mark and the size of its slot.
+
+        So unknown objects of different sizes are different. Made when all are asked for, 4 bytes an object.
+        """
+        found: NDArray[np.uint32] = self.types.packed.copy()
+        unknown = np.flatnonzero(found == 0).astype(np.uint32)
+        found[unknown] = self._unknown_types(unknown)
+        return found
+
+    def types_of(self, objects: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Return `type_of` of some objects, without all of it."""
+        found: NDArray[np.uint32] = self.types.packed[objects]
+        unknown = found == 0
+        if unknown.any():
+            found[unknown] = self._unknown_types(objects[unknown])
+        return found
+
+    def type_at(self, number: int) -> int:
+        """Return `type_of` of one object."""
+        return int(self.types_of(np.array([number], np.uint32))[0])
+
+    def _unknown_types(self, objects: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        slots = self._objects.spans.elemsize[self._objects.span_of(objects)]
+        return UNKNOWN | np.minimum(slots, np.uint64(UNKNOWN - 1)).astype(np.uint32)
 
     def view(self, roots: RootSlots) -> HeapView:
         """Return objects and references as the typing kernels read them, with these pointers outside the heap."""

@@ -129,7 +129,7 @@ def value_at(heap: Heap, addr: int, limits: Limits) -> tuple[Value, int, str]:
     """Return what lies at `addr`, where it begins, and its type; an object or a variable. See `object_report`."""
     vertex = values_of(heap).object_at(addr)
     if vertex:
-        name = heap.naming.type_name(int(heap.naming.type_of[vertex]))
+        name = heap.naming.type_name(heap.naming.type_at(vertex))
         return read_object(heap, vertex, limits), heap.address_of(vertex), name
     row = variable_at(heap, addr)
     if row is None:
@@ -163,7 +163,7 @@ def _of_object(
         address=start,
         inside=_inside(heap, vertex, addr),
         variable=None,
-        type=heap.naming.type_name(int(heap.naming.type_of[vertex])),
+        type=heap.naming.type_name(heap.naming.type_at(vertex)),
         evidence=EVIDENCE_NAMES[int(heap.naming.types.evidence[vertex])],
         live=live,
         marked=heap.objects.is_marked(vertex),
@@ -276,7 +276,7 @@ def _dominators(heap: Heap, number: int) -> tuple[tuple[Dominator, ...], int]:
 def _dominator(heap: Heap, number: int) -> Dominator:
     vertex, retained = int(heap.tree.order[number]), int(heap.retained_bytes[number])
     if vertex <= heap.object_count:
-        name = heap.naming.type_name(int(heap.naming.type_of[vertex]))
+        name = heap.naming.type_name(heap.naming.type_at(vertex))
         return Dominator(name=name, address=heap.address_of(vertex), retained_bytes=retained)
     node = vertex - heap.object_count - 1
     goroutine = heap.roots.kind[node] in (RootKind.GOROUTINE, RootKind.GOROUTINE_GROUP)

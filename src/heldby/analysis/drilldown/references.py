@@ -62,7 +62,7 @@ def references(
         known, garbage = _retained(heap, others)
         real &= ~garbage & (known >= min_size)
     sources, edges, others = sources[real], edges[real], others[real]
-    own = heap.naming.type_name(int(heap.naming.type_of[vertex]))
+    own = heap.naming.type_name(heap.naming.type_at(vertex))
     address = heap.address_of(vertex)
     retained, unreachable = _retained(heap, others)
     addrs = heap.addresses_of(others)
@@ -97,9 +97,9 @@ def names_of(heap: Heap, vertices: NDArray[np.uint32]) -> tuple[list[str], NDArr
     """Return the distinct names of vertices and the row of each among them; Python for each distinct vertex or type."""
     first = heap.object_count + 1
     is_object = vertices < first
-    keys = np.where(is_object, heap.naming.type_of[np.where(is_object, vertices, 0)], vertices).astype(
-        np.uint64
-    )
+    keys = np.where(
+        is_object, heap.naming.types_of(np.where(is_object, vertices, np.uint32(0))), vertices
+    ).astype(np.uint64)
     keys |= np.where(is_object, np.uint64(0), np.uint64(1) << np.uint64(32))
     _, example, codes = np.unique(keys, return_index=True, return_inverse=True)
     return _names(heap, vertices[example]), codes.reshape(-1)
@@ -111,7 +111,7 @@ def _names(heap: Heap, vertices: NDArray[np.uint32]) -> list[str]:
     names = []
     for vertex in vertices.tolist():
         if vertex < first:
-            names.append(heap.naming.type_name(int(heap.naming.type_of[vertex])))
+            names.append(heap.naming.type_name(heap.naming.type_at(vertex)))
         else:
             node = vertex - first
             goroutine = heap.roots.kind[node] in (RootKind.GOROUTINE, RootKind.GOROUTINE_GROUP)

@@ -285,7 +285,7 @@ def _object_table(heap: Heap, lines: list[tuple[int, int]]) -> Table:
     vertices = heap.tree.order[numbers]
     is_object = vertices <= np.uint32(heap.object_count)
     types = [
-        heap.naming.type_name(int(heap.naming.type_of[vertex])) if inside else None
+        heap.naming.type_name(heap.naming.type_at(vertex)) if inside else None
         for vertex, inside in zip(vertices.tolist(), is_object.tolist(), strict=True)
     ]
     least = min((level for level, _ in lines), default=0)

@@ -69,7 +69,7 @@ def value_rows(heap: Heap, chosen: NDArray[np.bool_], said: str) -> ValueRows:
     size = int(types.size[number])
     if number < FIRST_DESCRIPTOR or not size:
         raise UsageError(
-            f"{said} has no fields: it is {heap.naming.type_name(int(heap.naming.type_of[vertices[0]]))}",
+            f"{said} has no fields: it is {heap.naming.type_name(heap.naming.type_at(int(vertices[0])))}",
             next_step="search the texts of strings with: heldby find TARGET --string TEXT",
         )
     spans, span = heap.objects.spans, heap.objects.span_of(vertices)

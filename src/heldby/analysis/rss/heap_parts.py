@@ -139,7 +139,7 @@ def _by_type(
         untyped = types == 0
         # Of these, all of one number have slots of one size.
         numbers, first, objects = np.unique(
-            naming.type_of[chosen[untyped]], return_index=True, return_counts=True
+            naming.types_of(chosen[untyped].astype(np.uint32)), return_index=True, return_counts=True
         )
         unknown.append(np.stack((numbers.astype(np.int64), sizes[untyped][first] * objects, objects)))
     counts[0] = 0
