@@ -85,9 +85,9 @@ def read() -> Iterator[set[str]]:
         found.update(f"{table}.{name}" for name in names or ("*",))
         return plain_columns(self, table, *names)
 
-    def list_all(self: SlotBits) -> object:
+    def list_all(self: SlotBits, **which: bool) -> object:
         found.add("all objects")
-        return plain_list(self)
+        return plain_list(self, **which)
 
     with mock.patch.object(Reader, "columns", columns), mock.patch.object(SlotBits, "list_all", list_all):
         yield found

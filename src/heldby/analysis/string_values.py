@@ -20,12 +20,14 @@ class Strings:
     """String values, one for each reference of an object or root to string data in the heap.
 
     Attributes:
+        rows: which of the references that were asked about.
         edges: the references.
         address: where the data begin.
         length: bytes; what the header says, if that lies within the data's object.
         known: which lengths and addresses are known.
     """
 
+    rows: NDArray[np.intp]
     edges: I64
     address: NDArray[np.uint64]
     length: I64
@@ -67,12 +69,12 @@ def string_values(heap: Heap, edges: I64, sources: U32, targets: U32, *, with_by
     in_register = header == 0
     spans, span = heap.objects.spans, heap.objects.span[target]
     first = heap.objects.addr[target]
-    size = np.where(spans.large[span], spans.extent[span], spans.elemsize[span])
+    size = np.where(spans.large, spans.extent, spans.elemsize)[span]
     offset = address - first
     # A length that leads out of the data's object was being written, or is no length.
     fits = (offset <= size) & (length <= size - np.minimum(offset, size))
     known = has_address & has_length & ~in_register & fits
-    return Strings(edges, address, np.where(known, length, np.uint64(0)).astype(np.int64), known)
+    return Strings(rows, edges, address, np.where(known, length, np.uint64(0)).astype(np.int64), known)
 
 
 def text_bytes(heap: Heap, vertex: int) -> int | None:

@@ -99,13 +99,12 @@ class _Parts:
         runtime = self._process.runtime
         spans = cache(lambda: read_spans(runtime))
         slots = cache(lambda: read_slots(runtime, spans()))
-        listed = cache(lambda: slots().list_all())
         return lazily(
             ObjectTable,
             {
-                "addr": lambda: listed()[0],
+                "addr": lambda: slots().list_all(rows=False, marks=False)[0],
                 "span": lambda: slots().span_column(),
-                "marked": lambda: listed()[2],
+                "marked": lambda: slots().list_all(addresses=False, rows=False)[2],
                 "spans": spans,
                 "index": lambda: slots().index,
                 "marks": lambda: slots().marks,

@@ -114,9 +114,8 @@ def _stretches(heap: Heap, scope: TextScope) -> Iterator[tuple[_Texts, int]]:
         edges = np.flatnonzero(plain[targets] & np.repeat(counted, degrees))
         sources = np.repeat(np.arange(first, last, dtype=np.uint32), degrees)[edges]
         strings = string_values(heap, edges + low, sources, targets[edges], with_bytes=True)
-        at = strings.edges - low
-        source = np.repeat(np.arange(first, last, dtype=np.uint32), degrees)[at]
-        texts = _Texts(strings.edges, source, targets[at], strings.address, strings.length)
+        source, target = sources[strings.rows], targets[edges[strings.rows]]
+        texts = _Texts(strings.edges, source, target, strings.address, strings.length)
         enough = strings.length >= scope.least_bytes
         yield texts.take(strings.known & enough), int((~strings.known).sum())
 

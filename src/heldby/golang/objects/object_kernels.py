@@ -157,7 +157,10 @@ def rank_words(bits, rank):
 
 @kernel
 def list_objects(base, elemsize, nelems, first_word, bits, marks, addr, span, marked):
-    """Fill the object table from index 1: slot address, span and whether the collector marked it."""
+    """Fill the object table from index 1: slot address, span and whether the collector marked it.
+
+    A column that is empty is not wanted.
+    """
     k = ONE
     for s in range(u64(base.size)):
         a = base[s]
@@ -167,9 +170,12 @@ def list_objects(base, elemsize, nelems, first_word, bits, marks, addr, span, ma
             word = w0 + (i >> u64(6))
             bit = ONE << (i & u64(63))
             if bits[word] & bit:
-                addr[k] = a
-                span[k] = np.uint32(s)
-                marked[k] = 1 if marks[word] & bit else 0
+                if addr.size:
+                    addr[k] = a
+                if span.size:
+                    span[k] = np.uint32(s)
+                if marked.size:
+                    marked[k] = 1 if marks[word] & bit else 0
                 k += ONE
             a += size
     return k

@@ -130,12 +130,14 @@ class SlotBits:
         """Return `ObjectTable.span`. O(objects)."""
         return by_span(np.arange(len(self.spans), dtype=np.uint32), self.index)
 
-    def list_all(self) -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[np.uint8]]:
-        """Return address, span and mark of all objects, as `ObjectTable` has them. O(slots)."""
-        count, spans = object_count(self.index), self.spans
-        addr = np.zeros(count + 1, np.uint64)
-        span = np.zeros(count + 1, np.uint32)
-        marked = np.zeros(count + 1, np.uint8)
+    def list_all(
+        self, *, addresses: bool = True, rows: bool = True, marks: bool = True
+    ) -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[np.uint8]]:
+        """Return address, span and mark of all objects as `ObjectTable` has them; empty what is not wanted."""
+        count, spans = object_count(self.index) + 1, self.spans
+        addr = np.zeros(count if addresses else 0, np.uint64)
+        span = np.zeros(count if rows else 0, np.uint32)
+        marked = np.zeros(count if marks else 0, np.uint8)
         arrays = (self.first_word, self.index.bits, self.marks, addr, span, marked)
         list_objects(spans.base, spans.elemsize, spans.nelems, *arrays)
         return addr, span, marked
