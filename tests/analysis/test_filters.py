@@ -62,6 +62,10 @@ def test_the_tree_shows_the_branches_that_lead_to_chosen_objects(heap: Heap) -> 
     assert (named["main.manager"]["chosen_objects"], named["main.manager"]["chosen_bytes"]) == (150, 150 * 32)
     assert named["main.manager.paths[*]"]["chosen_objects"] == 100
     assert all("spare" not in str(path) and "Blob" not in str(path) for path in named)
+    # What is not shown is summed up.
+    narrow = list(merged_tree(heap, "main.manager", depth=1, width=1, selection=ENTRIES).rows())
+    assert [row["chosen_objects"] for row in narrow] == [150, 100, 50]
+    assert narrow[-1]["step"] == "1 more (--width)"
     # What a line retains is what it always is.
     whole = {row["path"]: row for row in merged_tree(heap, depth=4, width=100).rows()}
     assert {path: row["retained_bytes"] for path, row in named.items()} == {

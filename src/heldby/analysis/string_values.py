@@ -47,8 +47,11 @@ def string_values(heap: Heap, edges: I64, sources: U32, targets: U32, *, with_by
     in_object = sources <= heap.object_count
     naming, own, rooted = heap.naming, edges[in_object], ~in_object
     kinds, elements = np.empty(edges.size, np.uint32), np.empty(edges.size, np.uint32)
-    kinds[in_object] = naming.word_kinds(own, sources[in_object])
-    kinds[rooted], elements[rooted] = _root_words(heap, edges[rooted])
+    if own.size == edges.size:
+        kinds = naming.word_kinds(edges, sources)
+    else:
+        kinds[in_object] = naming.word_kinds(own, sources[in_object])
+        kinds[rooted], elements[rooted] = _root_words(heap, edges[rooted])
     chosen = kinds == STRING
     if with_bytes:
         slices = np.flatnonzero(in_object & (kinds == SLICE))

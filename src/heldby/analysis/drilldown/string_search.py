@@ -217,7 +217,7 @@ def _table(
             column("bytes", Kind.BYTES, texts.length),
             column("address", Kind.ADDRESS, texts.address),
             text_column("held_by", *names_of(heap, texts.source)),
-            text_column("field", heap.naming.types.layouts.labels.texts, labels),
+            text_column("field", [text or "*" for text in heap.naming.types.layouts.labels.texts], labels),
             column("source", Kind.ADDRESS, heap.addresses_of(texts.source), unknown=~is_object),
             text_column("holder", [*names, None], np.where(owners < 0, len(names), owners)),
             text_column("path", [tree.text(int(path)).strip() for path in distinct], codes.reshape(-1)),

@@ -79,13 +79,13 @@ def _chosen_at_or_below(tree: HolderTree, selection: Selection) -> _Chosen:
 
 
 class _Line(NamedTuple):
-    """A line of the tree: `path` -1 stands for the other children of the line above."""
+    """A line of the tree: `path` -1 stands for `others`, children of the line above that are not shown."""
 
     level: int
     path: int
     retained: int
     shallow: int
-    others: int = 0
+    others: tuple[int, ...] = ()
 
 
 def _chosen_lines(
@@ -118,7 +118,9 @@ def _chosen_lines(
         rest = kids[width:]
         if rest.size:
             lines.append(
-                _Line(level + 1, -1, int(retained[rest].sum()), int(shallow[rest].sum()), int(rest.size))
+                _Line(
+                    level + 1, -1, int(retained[rest].sum()), int(shallow[rest].sum()), tuple(rest.tolist())
+                )
             )
         below[path] = lines
         for line in lines:
@@ -130,7 +132,7 @@ def _chosen_lines(
     while pending:
         line, above = pending.pop()
         if line.path < 0:
-            found.append((line, f"{line.others:,} more (--width)", "", None, None))
+            found.append((line, f"{len(line.others):,} more (--width)", "", None, None))
         elif line.path in taken:
             text = tree.text(line.path)
             if line.path:
@@ -163,9 +165,9 @@ def _table(
     ]
     title = "Who holds what: each line is part of the one above it that stands further left"
     if chosen is not None:
-        paths = [line.path for line, *_ in lines]
+        paths = [list(line.others) or [line.path] for line, *_ in lines]
         columns[4:4] = [
-            number_column(name, kind, [int(values[path]) if path >= 0 else None for path in paths])
+            number_column(name, kind, [int(values[some].sum()) for some in paths])
             for name, kind, values in (
                 ("chosen_bytes", Kind.BYTES, chosen.bytes),
                 ("chosen_objects", Kind.COUNT, chosen.objects),
