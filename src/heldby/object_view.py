@@ -66,7 +66,7 @@ class ObjectView:
     def report(self) -> ObjectReport:
         """All that is known of the object. Three passes over the references, 0.3 s for 10 million objects."""
         from heldby.analysis.drilldown.object_report import object_report
-        from heldby.analysis.holder_tree import build_holder_tree
+        from heldby.analysis.holding.holder_tree import build_holder_tree
 
         return object_report(
             self._heap, build_holder_tree(self._heap), self._asked, limits=self._limits, referrers=1000

@@ -48,7 +48,7 @@ class Session:
         Read where it was kept; otherwise O(vertices + references), 2 s for 10 million objects.
         """
         from heldby.analysis.answering import answer_of
-        from heldby.analysis.source_statements import with_source
+        from heldby.analysis.statements.source_statements import with_source
         from heldby.source import SourceLines
 
         answer = answer_of(self.heap, progress=self._progress)

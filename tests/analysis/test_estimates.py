@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from heldby.analysis.estimates import estimates, weights
+from heldby.analysis.allocation.estimates import estimates, weights
 
 RATE = 512 << 10
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import heldby
-from heldby.analysis.exporting import heap_profile_of, holder_profile_of, joined_profile_of
+from heldby.analysis.exports.exporting import heap_profile_of, holder_profile_of, joined_profile_of
 from heldby.errors import MissingData
 from heldby.heap.heap import Heap
 from heldby.profiles.pprof_read import parse_profile

@@ -12,8 +12,8 @@ from heldby.analysis.drilldown.string_search import TextScope, find_text
 from heldby.analysis.drilldown.top import top
 from heldby.analysis.drilldown.tree import merged_tree, object_tree
 from heldby.analysis.drilldown.what_if import what_if
-from heldby.analysis.holder_tree import build_holder_tree
-from heldby.analysis.size_classes import pinning_table, size_class_table
+from heldby.analysis.holding.holder_tree import build_holder_tree
+from heldby.analysis.small_objects.size_classes import pinning_table, size_class_table
 from heldby.errors import UsageError
 from heldby.heap import Heap
 from tests.analysis.drilldown_program import drilldown

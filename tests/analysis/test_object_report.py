@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import heldby
 from heldby.analysis.drilldown.object_report import ObjectReport, object_report
-from heldby.analysis.holder_tree import build_holder_tree
+from heldby.analysis.holding.holder_tree import build_holder_tree
 from heldby.capture import capture_process
 from heldby.cli.main import cli
 from heldby.errors import UsageError

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import heldby
-from heldby.analysis.holder_tree import HolderTree, build_holder_tree
-from heldby.analysis.holders import holder_rows
-from heldby.analysis.ownership import NOBODY, ownership_of
+from heldby.analysis.holding.holder_tree import HolderTree, build_holder_tree
+from heldby.analysis.holding.holders import holder_rows
+from heldby.analysis.holding.ownership import NOBODY, ownership_of
 from tests.support.build import scenario_program
 from tests.support.process import running, wait_until_still
 from tests.support.toolchains import Toolchain

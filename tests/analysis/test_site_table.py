@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from heldby.analysis.allocation.site_table import site_outline, site_pairs
 from heldby.analysis.drilldown.selection import Selection
-from heldby.analysis.holder_tree import build_holder_tree
-from heldby.analysis.site_table import site_outline, site_pairs
+from heldby.analysis.holding.holder_tree import build_holder_tree
 from heldby.analysis.table import Table
 from heldby.cli.main import cli
 from heldby.cli.run import Run

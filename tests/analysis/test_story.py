@@ -15,9 +15,9 @@ import pytest
 
 import heldby
 from heldby.analysis import answer_of
+from heldby.analysis.allocation.site_table import site_pairs
 from heldby.analysis.drilldown.selection import Selection
-from heldby.analysis.holder_tree import build_holder_tree
-from heldby.analysis.site_table import site_pairs
+from heldby.analysis.holding.holder_tree import build_holder_tree
 from heldby.heap.heap import Heap
 from heldby.render.first_screen import first_screen
 from tests.support.build import REPOSITORY, build

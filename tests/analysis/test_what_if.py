@@ -8,7 +8,7 @@ import pytest
 from heldby.analysis.drilldown.path_lookup import find_place
 from heldby.analysis.drilldown.top import top
 from heldby.analysis.drilldown.what_if import what_if
-from heldby.analysis.holder_tree import HolderTree, build_holder_tree
+from heldby.analysis.holding.holder_tree import HolderTree, build_holder_tree
 from heldby.errors import UsageError
 from tests.analysis.drilldown_program import Read, drilldown
 from tests.support.build import Mode

@@ -9,12 +9,12 @@ import pytest
 
 import heldby
 from heldby.analysis import answer_of
+from heldby.analysis.advice.findings import text_findings
 from heldby.analysis.answer import Answer, Cost, TextAlternative
-from heldby.analysis.costs import HolderCosts, cost_table, measure_costs
-from heldby.analysis.findings import text_findings
-from heldby.analysis.holder_tree import build_holder_tree
-from heldby.analysis.ownership import ownership_of
-from heldby.analysis.size_classes import pinning_table, size_class_table
+from heldby.analysis.holding.holder_tree import build_holder_tree
+from heldby.analysis.holding.ownership import ownership_of
+from heldby.analysis.small_objects.costs import HolderCosts, cost_table, measure_costs
+from heldby.analysis.small_objects.size_classes import pinning_table, size_class_table
 from heldby.heap.heap import Heap
 from heldby.render.cost_screen import cost_screen
 from tests.support.build import MODES, Mode, build

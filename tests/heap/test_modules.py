@@ -12,7 +12,7 @@ import pytest
 
 import heldby
 from heldby.analysis import answer_of
-from heldby.analysis.mapped_code import mapped_code
+from heldby.analysis.exports.mapped_code import mapped_code
 from heldby.capture import capture_process
 from heldby.heap import Heap
 from tests.support.places import places, types_of

@@ -7,9 +7,9 @@ import functools
 import pytest
 
 import heldby
-from heldby.analysis.holder_tree import HolderTree, build_holder_tree
-from heldby.analysis.holders import describe_rows, holder_rows
-from heldby.analysis.sharing import ways_into
+from heldby.analysis.holding.holder_tree import HolderTree, build_holder_tree
+from heldby.analysis.holding.holders import describe_rows, holder_rows
+from heldby.analysis.holding.sharing import ways_into
 from tests.support.build import scenario_program
 from tests.support.process import running, wait_until_still
 from tests.support.toolchains import Toolchain

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 import heldby
 from heldby.analysis.drilldown.selection import Selection
 from heldby.analysis.drilldown.string_search import find_text
-from heldby.analysis.holder_tree import build_holder_tree
+from heldby.analysis.holding.holder_tree import build_holder_tree
 from heldby.analysis.table import Table, Value
 from heldby.capture import capture_process
 from heldby.cli.main import cli, main

@@ -26,8 +26,8 @@ from heldby.analysis.drilldown.references import references
 from heldby.analysis.drilldown.top import DIMENSIONS, top
 from heldby.analysis.drilldown.tree import merged_tree, object_tree
 from heldby.analysis.drilldown.what_if import what_if
-from heldby.analysis.exporting import holder_profile_of
-from heldby.analysis.holder_tree import HolderTree, build_holder_tree
+from heldby.analysis.exports.exporting import holder_profile_of
+from heldby.analysis.holding.holder_tree import HolderTree, build_holder_tree
 from heldby.analysis.table import Table
 from heldby.api import open_kept
 from heldby.cli.main import main

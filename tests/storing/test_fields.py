@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heldby.analysis.source_statements import with_source
+from heldby.analysis.statements.source_statements import with_source
 from heldby.source import SourceLines
 from tests.storing.conftest import FIELDS, Captured, captured, captured_on_arm64, marked_lines
 from tests.support.arm64 import QEMU, WITHOUT_QEMU

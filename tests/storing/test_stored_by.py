@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from heldby.analysis.answer import Holder
-from heldby.analysis.source_statements import with_source
+from heldby.analysis.statements.source_statements import with_source
 from heldby.session import Session
 from heldby.source import SourceLines
 from tests.storing.conftest import PROGRAM, Captured, captured, captured_on_arm64

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from heldby.analysis.holder_tree import build_holder_tree
+from heldby.analysis.holding.holder_tree import build_holder_tree
 from heldby.heap.heap import Heap
 
 

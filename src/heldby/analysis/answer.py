@@ -277,7 +277,7 @@ class Cost:
 
     Attributes:
         objects, bytes: of the holder's row.
-        causes: bytes by cause, in the order of `heldby.analysis.costs.CAUSE_NAMES`; together they are `bytes`.
+        causes: bytes by cause, in the order of `small_objects.costs.CAUSE_NAMES`; together they are `bytes`.
         scanned_objects: objects with pointers, which the collector must look into in each cycle.
         scanned_words: words in them that it looks at.
         texts: the data as texts; None where it was not measured, and `why_no_texts` says why.

@@ -8,20 +8,20 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from heldby.analysis.advice.findings import findings_of
+from heldby.analysis.advice.goroutine_leaks import leaked_goroutines
+from heldby.analysis.allocation.sites import profile_caveats, profile_facts, site_matrix
 from heldby.analysis.answer import (
     Answer,
     HeapTotals,
 )
-from heldby.analysis.costs import measure_costs, with_costs
-from heldby.analysis.findings import findings_of
-from heldby.analysis.goroutine_leaks import leaked_goroutines
-from heldby.analysis.holder_tree import build_holder_tree
-from heldby.analysis.holders import describe_rows
-from heldby.analysis.ownership import ownership_of
+from heldby.analysis.holding.holder_tree import build_holder_tree
+from heldby.analysis.holding.holders import describe_rows
+from heldby.analysis.holding.ownership import ownership_of
 from heldby.analysis.process_facts import capture_facts, process_facts
 from heldby.analysis.rss import rss_account
-from heldby.analysis.sites import profile_caveats, profile_facts, site_matrix
-from heldby.analysis.storing import with_statements
+from heldby.analysis.small_objects.costs import measure_costs, with_costs
+from heldby.analysis.statements.storing import with_statements
 from heldby.heap.heap import Heap
 from heldby.progress import QUIET, Progress
 

@@ -26,8 +26,8 @@ def cost(run: Run, opened: Opener, output: Output) -> None:
     Data against pointers, headers of strings and slices, size-class rounding, spare capacity and empty map slots.
     Then what the same values would take as one JSON text, or packed, for each element: measured, not guessed.
     """
-    from heldby.analysis.costs import cost_table, measure_costs
-    from heldby.analysis.ownership import ownership_of
+    from heldby.analysis.holding.ownership import ownership_of
+    from heldby.analysis.small_objects.costs import cost_table, measure_costs
 
     with run.working() as progress:
         ownership = ownership_of(opened(progress).tree())

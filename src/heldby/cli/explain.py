@@ -68,7 +68,7 @@ def explain(
     with run.working() as progress:
         heap = source.open(run, progress)
         from heldby.analysis import answer_of
-        from heldby.analysis.source_statements import with_source
+        from heldby.analysis.statements.source_statements import with_source
         from heldby.source import SourceLines
 
         answer = answer_of(heap, progress=progress)

@@ -104,7 +104,7 @@ def export(
 
 
 def _profile(heap: Heap, content: str, progress: Progress) -> bytes:
-    from heldby.analysis.exporting import heap_profile_of, holder_profile_of, joined_profile_of
+    from heldby.analysis.exports.exporting import heap_profile_of, holder_profile_of, joined_profile_of
 
     if content == "heap":
         return heap_profile_of(heap)

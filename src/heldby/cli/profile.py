@@ -92,7 +92,7 @@ def profile(
         raise UsageError("--profile is for URLs", next_step="a file is what it is; leave --profile away")
     if base is not None and diff_base is not None:
         raise UsageError("--base and --diff-base exclude each other", next_step="give one of them")
-    from heldby.analysis.profile_table import profile_table
+    from heldby.analysis.allocation.profile_table import profile_table
     from heldby.profiles.comparison import subtracted
 
     with run.working() as progress:

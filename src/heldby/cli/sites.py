@@ -11,7 +11,7 @@ from heldby.cli.run import Run
 from heldby.cli.tables import Filters, Opener, Output, filters, question, table_output
 
 if TYPE_CHECKING:
-    from heldby.analysis.site_table import By
+    from heldby.analysis.allocation.site_table import By
 
 
 @click.command(
@@ -49,7 +49,7 @@ def sites(run: Run, opened: Opener, by: By, site: str | None, filters: Filters, 
     """
     with run.working() as progress:
         found = opened(progress)
-        from heldby.analysis.site_table import site_outline, site_pairs
+        from heldby.analysis.allocation.site_table import site_outline, site_pairs
 
         ask = site_outline if output.format == "text" else site_pairs
         table = ask(found.tree(), by=by, site=site, selection=filters.selection(), min_size=filters.min_size)

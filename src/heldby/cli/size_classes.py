@@ -35,7 +35,7 @@ def size_classes(run: Run, opened: Opener, by: str, filters: Filters, output: Ou
     A span is given back only when nothing in it lives: a few objects, left over from many, keep 8 KiB each. With
     filters the spans count in which such objects lie.
     """
-    from heldby.analysis.size_classes import for_screen, pinning_table, size_class_table
+    from heldby.analysis.small_objects.size_classes import for_screen, pinning_table, size_class_table
 
     with run.working() as progress:
         heap = opened(progress).heap

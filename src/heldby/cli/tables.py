@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from heldby.analysis.drilldown.selection import Selection
-    from heldby.analysis.holder_tree import HolderTree
+    from heldby.analysis.holding.holder_tree import HolderTree
     from heldby.analysis.table import Table
     from heldby.progress import Progress
 
@@ -159,7 +159,7 @@ class Opened:
 
     def tree(self) -> HolderTree:
         """Return the merged paths."""
-        from heldby.analysis.holder_tree import build_holder_tree
+        from heldby.analysis.holding.holder_tree import build_holder_tree
 
         with self.progress.phase("holders"):
             return build_holder_tree(self.heap)

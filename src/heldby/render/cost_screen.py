@@ -8,7 +8,7 @@ from typing import Final
 from rich.text import Text
 
 from heldby.analysis.answer import Cost, TextAlternative
-from heldby.analysis.costs import HolderCosts, cause_text, is_worth_it, text_sentence
+from heldby.analysis.small_objects.costs import HolderCosts, cause_text, is_worth_it, text_sentence
 from heldby.render.plain_text import printable, shorten
 from heldby.render.waterfall import percent, shortened
 from heldby.units import format_bytes, format_count

@@ -10,8 +10,14 @@ from typing import Any, Final
 from rich.cells import cell_len
 from rich.text import Text
 
+from heldby.analysis.advice.findings import (
+    COLLECT_SOONER,
+    GOROUTINES,
+    KEEP_AS_TEXT,
+    LEAKED_GOROUTINES,
+    LET_GO,
+)
 from heldby.analysis.answer import Answer, Finding, Holder
-from heldby.analysis.findings import COLLECT_SOONER, GOROUTINES, KEEP_AS_TEXT, LEAKED_GOROUTINES, LET_GO
 from heldby.render.holder_lines import stored_by
 from heldby.render.plain_text import printable, shorten
 from heldby.units import format_bytes, format_count

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from heldby.analysis.answer import EVERYTHING_ELSE, Answer
 from heldby.analysis.answering import answer_of
 from heldby.analysis.drilldown.grouping import Grouping, by_package, by_type
-from heldby.analysis.holder_tree import HolderTree, build_holder_tree
-from heldby.analysis.ownership import Ownership, ownership_of
+from heldby.analysis.holding.holder_tree import HolderTree, build_holder_tree
+from heldby.analysis.holding.ownership import Ownership, ownership_of
 from heldby.golang.functions.functions import FunctionTable
 from heldby.golang.goroutines.goroutine_list import find_goroutines
 from heldby.golang.goroutines.goroutines import Goroutines, read_goroutines

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from heldby.analysis.allocation.estimates import weights
+from heldby.analysis.allocation.sites import SiteMatrix, site_matrix
 from heldby.analysis.answer import Held, Site
-from heldby.analysis.estimates import weights
-from heldby.analysis.ownership import ownership_of
-from heldby.analysis.sites import SiteMatrix, site_matrix
+from heldby.analysis.holding.ownership import ownership_of
 from heldby.analysis.table import Kind
 from heldby.sql.facts import Facts, Known, Texts, texts
 from heldby.sql.holder_tables import numbers

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.analysis.string_values import Strings, string_values
+from heldby.analysis.drilldown.string_values import Strings, string_values
 from heldby.golang.texts.text_kernels import copy_pieces
 from heldby.sql.facts import Facts, Known, Texts
 

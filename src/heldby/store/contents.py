@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from heldby.analysis.answer import Answer
 from heldby.analysis.answering import answer_of
-from heldby.analysis.holder_tree import HolderTree, build_holder_tree
+from heldby.analysis.holding.holder_tree import HolderTree, build_holder_tree
 from heldby.golang.types.type_layout import Program
 from heldby.golang.typing.object_types import EVIDENCE_NAMES
 from heldby.heap.heap import Heap

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.answer import Answer
-from heldby.analysis.holder_tree import HolderTree
+from heldby.analysis.holding.holder_tree import HolderTree
 from heldby.golang.code.variables import Variables
 from heldby.golang.functions.functions import FunctionTable
 from heldby.golang.objects.objects import ObjectTable, read_slots

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from heldby.analysis.allocation.sites import shown_stacks
 from heldby.analysis.answer import Frame
 from heldby.analysis.drilldown.elsewhere import no_object, variable_at
 from heldby.analysis.drilldown.paths import paths, way_text
 from heldby.analysis.drilldown.references import references
-from heldby.analysis.holder_tree import HolderTree
-from heldby.analysis.ownership import NOBODY, ownership_of
+from heldby.analysis.drilldown.string_values import text_bytes
+from heldby.analysis.holding.holder_tree import HolderTree
+from heldby.analysis.holding.ownership import NOBODY, ownership_of
 from heldby.analysis.rss.evidence import read_evidence
-from heldby.analysis.sites import shown_stacks
-from heldby.analysis.string_values import text_bytes
 from heldby.analysis.table import Table
 from heldby.golang.functions.functions import short_name
 from heldby.golang.objects.specials import CLEANUP, FINALIZER, PROFILE, WEAK_HANDLE

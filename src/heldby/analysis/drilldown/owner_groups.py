@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 
 from heldby.analysis.drilldown.grouping import Grouping
-from heldby.analysis.holder_tree import build_holder_tree
-from heldby.analysis.ownership import NOBODY, ownership_of
+from heldby.analysis.holding.holder_tree import build_holder_tree
+from heldby.analysis.holding.ownership import NOBODY, ownership_of
 from heldby.graph.csr import NONE
 from heldby.heap.heap import Heap
 

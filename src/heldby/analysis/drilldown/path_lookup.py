@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.analysis.holder_tree import HolderTree
+from heldby.analysis.holding.holder_tree import HolderTree
 from heldby.errors import UsageError
 
 _SUGGESTIONS: Final = 3

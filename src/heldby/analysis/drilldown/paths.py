@@ -12,7 +12,7 @@ from heldby.analysis.drilldown.grouping import by_type
 from heldby.analysis.drilldown.path_lookup import find_place, vertices_on
 from heldby.analysis.drilldown.references import object_at
 from heldby.analysis.drilldown.selection import EVERYTHING, Selection, large_rows, pattern
-from heldby.analysis.holder_tree import build_holder_tree, merge_ways
+from heldby.analysis.holding.holder_tree import build_holder_tree, merge_ways
 from heldby.analysis.table import Kind, Table, column, number_column, text_column
 from heldby.errors import UsageError
 from heldby.golang.functions.functions import short_name

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.drilldown.selection import EVERYTHING, Selection
-from heldby.analysis.holder_tree import build_holder_tree
+from heldby.analysis.holding.holder_tree import build_holder_tree
 from heldby.analysis.table import Kind, Table, column, text_column
 from heldby.errors import UsageError
 from heldby.golang.functions.functions import short_name

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from heldby.analysis.drilldown.grouping import Grouping, by_package, by_type
 from heldby.analysis.drilldown.path_lookup import below, find_place, vertices_on
 from heldby.analysis.drilldown.whole_maps import by_own_and_whole_type
-from heldby.analysis.holder_tree import build_holder_tree
+from heldby.analysis.holding.holder_tree import build_holder_tree
 from heldby.analysis.table import Table
 from heldby.errors import UsageError
 from heldby.heap.heap import Heap

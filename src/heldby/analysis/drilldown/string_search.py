@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.drilldown.references import names_of
+from heldby.analysis.drilldown.string_values import string_values
 from heldby.analysis.drilldown.text_patterns import LONGEST, NOT_CAPTURED, TextPattern, text_pattern
-from heldby.analysis.holder_tree import HolderTree
-from heldby.analysis.ownership import ownership_of
-from heldby.analysis.string_values import string_values
+from heldby.analysis.holding.holder_tree import HolderTree
+from heldby.analysis.holding.ownership import ownership_of
 from heldby.analysis.table import Kind, Table, column, text_column
 from heldby.golang.texts.text_kernels import copy_pieces
 from heldby.graph.csr import NONE

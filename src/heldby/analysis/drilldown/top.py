@@ -12,8 +12,8 @@ from heldby.analysis.drilldown import grouping
 from heldby.analysis.drilldown.owner_groups import by_holder, by_root
 from heldby.analysis.drilldown.selection import EVERYTHING, Selection, large_rows
 from heldby.analysis.drilldown.whole_maps import by_whole_type
-from heldby.analysis.holder_tree import build_holder_tree
-from heldby.analysis.holders import holder_rows
+from heldby.analysis.holding.holder_tree import build_holder_tree
+from heldby.analysis.holding.holders import holder_rows
 from heldby.analysis.table import Column, Kind, Table, column, text_column
 from heldby.errors import UsageError
 from heldby.golang.functions.functions import short_name

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from heldby.analysis.drilldown.path_lookup import below, find_place
 from heldby.analysis.drilldown.paths import objects_called
 from heldby.analysis.drilldown.selection import EVERYTHING, Selection
-from heldby.analysis.holder_tree import HolderTree, build_holder_tree
+from heldby.analysis.holding.holder_tree import HolderTree, build_holder_tree
 from heldby.analysis.table import Kind, Table, column, number_column, text_column
 from heldby.errors import UsageError
 from heldby.graph.csr import NONE

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from heldby.analysis.drilldown.path_lookup import find_place, references_to, vertices_on
 from heldby.analysis.drilldown.selection import EVERYTHING, Selection, large_rows
 from heldby.analysis.drilldown.whole_maps import by_whole_type
-from heldby.analysis.holder_tree import HolderTree, build_holder_tree
+from heldby.analysis.holding.holder_tree import HolderTree, build_holder_tree
 from heldby.analysis.table import Kind, Table, column, text_column
 from heldby.errors import UsageError
 from heldby.golang.goroutines.goroutine_list import find_goroutines

@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 
 from heldby.analysis.answer import RssAccount, RssRow
-from heldby.analysis.finalizer_reach import object_states
 from heldby.analysis.rss.cgroup import charge_of
 from heldby.analysis.rss.evidence import Claims, Evidence, read_evidence
+from heldby.analysis.rss.finalizer_reach import object_states
 from heldby.analysis.rss.heap_rows import GARBAGE_ROW, claim_heap, free_page_rows, object_rows, span_rows
 from heldby.analysis.rss.mapping_rows import MappingRows, claim_arenas, total
 from heldby.analysis.rss.runtime_rows import OTHER_ROW, stack_rows, structure_rows

@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from heldby.analysis.allocation.estimates import estimates
+from heldby.analysis.allocation.sites import sampled_objects, shown_stacks
 from heldby.analysis.answer import Frame, RssPart
-from heldby.analysis.estimates import estimates
-from heldby.analysis.finalizer_reach import GARBAGE, LIVE
-from heldby.analysis.sites import sampled_objects, shown_stacks
+from heldby.analysis.rss.finalizer_reach import GARBAGE, LIVE
 from heldby.golang.objects.spans import SpanTable
 from heldby.golang.typing.type_word_kernels import BY_CHOICE, BY_PREFIX
 from heldby.heap.heap import Heap

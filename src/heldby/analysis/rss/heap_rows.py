@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.answer import RssPart, RssRow
-from heldby.analysis.finalizer_reach import GARBAGE, LIVE, ONLY_FINALIZERS
 from heldby.analysis.rss.evidence import Claims, Evidence
+from heldby.analysis.rss.finalizer_reach import GARBAGE, LIVE, ONLY_FINALIZERS
 from heldby.analysis.rss.heap_parts import garbage_of, live_parts, parts_by_type
-from heldby.analysis.slot_kernels import account_slots
+from heldby.analysis.rss.slot_kernels import account_slots
 from heldby.golang.books.free_pages import FreePages
 from heldby.golang.objects.objects import ObjectTable
 from heldby.golang.objects.spans import PAGE_BYTES, SpanTable

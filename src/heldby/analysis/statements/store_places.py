@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from heldby.analysis.holder_tree import HolderTree
+from heldby.analysis.holding.holder_tree import HolderTree
 from heldby.golang.functions.functions import package_of
 from heldby.golang.types import type_scan as scan
 from heldby.golang.types.types import (

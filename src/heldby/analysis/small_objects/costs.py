@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.answer import Cost, Holder, TextAlternative
-from heldby.analysis.ownership import Ownership
+from heldby.analysis.holding.ownership import Ownership
+from heldby.analysis.small_objects.text_alternative import measure_alternative
+from heldby.analysis.small_objects.text_scopes import ScopeFinder
 from heldby.analysis.table import Kind, Table, number_column, text_column
-from heldby.analysis.text_alternative import measure_alternative
-from heldby.analysis.text_scopes import ScopeFinder
 from heldby.golang.typing.object_use_kernels import CAUSES, OBJECTS, SCANNED_OBJECTS, SCANNED_WORDS
 from heldby.heap.object_use import object_use
 from heldby.heap.value_walk import ValueWalk

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from heldby.analysis.estimates import weights
-from heldby.analysis.holder_tree import HolderTree, build_holder_tree
-from heldby.analysis.holders import holder_rows
-from heldby.analysis.mapped_code import mapped_code
+from heldby.analysis.allocation.estimates import weights
+from heldby.analysis.allocation.sites import profile_rate, sampled_objects, shown_stacks
+from heldby.analysis.exports.mapped_code import mapped_code
+from heldby.analysis.holding.holder_tree import HolderTree, build_holder_tree
+from heldby.analysis.holding.holders import holder_rows
 from heldby.analysis.process_facts import capture_facts, process_facts
-from heldby.analysis.sites import profile_rate, sampled_objects, shown_stacks
 from heldby.errors import MissingData
 from heldby.graph.csr import NONE
 from heldby.heap.heap import Heap

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.analysis.holder_tree import HolderTree
+from heldby.analysis.holding.holder_tree import HolderTree
 from heldby.golang.runtime.structs import StructRows
 from heldby.golang.types.types import KIND_BUCKET_MAP, KIND_MAP
 from heldby.heap.heap import Heap

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from heldby.analysis.advice.goroutine_leaks import LeakedGoroutines
 from heldby.analysis.answer import EVERYTHING_ELSE, Finding, Holder, RssAccount
-from heldby.analysis.costs import HolderCosts, is_worth_it
-from heldby.analysis.goroutine_leaks import LeakedGoroutines
+from heldby.analysis.small_objects.costs import HolderCosts, is_worth_it
 from heldby.units import format_count
 
 LET_GO: Final = "let-go"

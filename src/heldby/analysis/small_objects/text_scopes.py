@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.analysis.containers import entry_counts
-from heldby.analysis.holder_tree import HolderTree
+from heldby.analysis.holding.containers import entry_counts
+from heldby.analysis.holding.holder_tree import HolderTree
 from heldby.golang.texts.unit_kernels import CONTAINER, HEAD, list_entries
 from heldby.golang.texts.value_walk_kernels import Units
 from heldby.golang.types import type_scan as scan

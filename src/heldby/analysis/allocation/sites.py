@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from heldby.analysis.allocation.estimates import Estimates, estimates
 from heldby.analysis.answer import Frame, Held, ProfileFacts, Site
-from heldby.analysis.estimates import Estimates, estimates
-from heldby.analysis.ownership import NOBODY, Ownership
+from heldby.analysis.holding.ownership import NOBODY, Ownership
 from heldby.errors import MissingData
 from heldby.golang.objects.specials import PROFILE
 from heldby.golang.profile.memory_profile import MemoryProfile, Profiling

@@ -1,7 +1,7 @@
 """Ownership: which row of the answer's holders each object belongs to.
 
 The rows divide the live heap, so an object belongs to exactly one: that of the nearest path at or above its
-own that `heldby.analysis.holders.divided` charges with bytes. Garbage belongs to none.
+own that `heldby.analysis.holding.holders.divided` charges with bytes. Garbage belongs to none.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.analysis.holder_tree import HolderTree
-from heldby.analysis.holders import Row, divided, rows_of
+from heldby.analysis.holding.holder_tree import HolderTree
+from heldby.analysis.holding.holders import Row, divided, rows_of
 from heldby.graph.csr import NONE
 
 NOBODY: Final = -1

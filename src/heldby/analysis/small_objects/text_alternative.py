@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.answer import TextAlternative
-from heldby.analysis.holder_tree import HolderTree
-from heldby.analysis.text_scopes import Scope, ScopeFinder
+from heldby.analysis.holding.holder_tree import HolderTree
+from heldby.analysis.small_objects.text_scopes import Scope, ScopeFinder
 from heldby.golang.texts.unit_kernels import assign_heads
 from heldby.golang.texts.value_walk_kernels import (
     CYCLES,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from heldby.analysis.answer import EVERYTHING_ELSE, Holder
-from heldby.analysis.containers import maps_on
-from heldby.analysis.holder_tree import HolderTree
-from heldby.analysis.sharing import ways_into
+from heldby.analysis.holding.containers import maps_on
+from heldby.analysis.holding.holder_tree import HolderTree
+from heldby.analysis.holding.sharing import ways_into
 from heldby.heap.code_knowledge import shown_users
 from heldby.units import format_count
 

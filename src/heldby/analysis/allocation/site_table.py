@@ -9,12 +9,12 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from heldby.analysis.allocation.estimates import Estimates, estimates
+from heldby.analysis.allocation.sites import profile_rate, sampled_objects, shown_stacks
 from heldby.analysis.answer import EVERYTHING_ELSE, Frame
 from heldby.analysis.drilldown.selection import EVERYTHING, Selection, large_rows, pattern
-from heldby.analysis.estimates import Estimates, estimates
-from heldby.analysis.holder_tree import HolderTree
-from heldby.analysis.ownership import NOBODY, Ownership, ownership_of
-from heldby.analysis.sites import profile_rate, sampled_objects, shown_stacks
+from heldby.analysis.holding.holder_tree import HolderTree
+from heldby.analysis.holding.ownership import NOBODY, Ownership, ownership_of
 from heldby.analysis.table import Kind, Table, column, number_column, text_column
 from heldby.errors import UsageError
 from heldby.golang.functions.functions import package_of, short_name

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from heldby.analysis.holder_tree import HolderTree
+from heldby.analysis.holding.holder_tree import HolderTree
 from heldby.golang.functions.functions import short_name
 from heldby.graph.predecessors import predecessors
 from heldby.heap.roots import RootKind

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.answer import Holder, KeptIn, StoredBy
-from heldby.analysis.holder_tree import HolderTree
-from heldby.analysis.store_places import Container, StorePlace, store_places
+from heldby.analysis.holding.holder_tree import HolderTree
+from heldby.analysis.statements.store_places import Container, StorePlace, store_places
 from heldby.binary.code_references import PointerWords
 from heldby.errors import HeldbyError
 from heldby.golang.code.pointer_words import TypeIds, pointer_words

@@ -1,0 +1,1 @@
+"""What to change: rules, and what they rest on."""

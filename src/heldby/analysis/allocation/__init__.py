@@ -1,0 +1,1 @@
+"""Where it was allocated: samples of the memory profile, joined to who holds the objects now."""

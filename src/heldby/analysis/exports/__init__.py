@@ -1,0 +1,1 @@
+"""A heap as profiles for `go tool pprof`."""

@@ -1,0 +1,1 @@
+"""Where it is stored: the statements that keep what a holder holds."""
