@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.runtime.structs import words_at
+from heldby.golang.texts.string_header_kernels import read_string_headers
 from heldby.golang.types.type_layout import SLICE, STRING
 from heldby.heap.heap import Heap
 
@@ -61,23 +61,30 @@ def string_values(heap: Heap, edges: I64, sources: U32, targets: U32, *, with_by
     # Those of objects first: a table of strings is in the order of memory.
     rows = np.concatenate((np.flatnonzero(chosen & in_object), np.flatnonzero(chosen & ~in_object)))
     edges, sources, target = edges[rows], sources[rows], targets[rows]
-    inside = in_object[rows]
+    objects, spans = heap.objects, heap.objects.spans
+    address, length = np.empty(rows.size, np.uint64), np.empty(rows.size, np.int64)
+    known = np.empty(rows.size, np.bool_)
+    read_string_headers(
+        heap.process.runtime.pages,
+        _headers(heap, edges, sources, int(np.count_nonzero(in_object[rows]))),
+        target,
+        objects.addr,
+        objects.span,
+        np.where(spans.large, spans.extent, spans.elemsize).astype(np.uint64),
+        address,
+        length,
+        known,
+    )
+    return Strings(rows, edges, address, length, known)
+
+
+def _headers(heap: Heap, edges: I64, sources: U32, in_objects: int) -> NDArray[np.uint64]:
+    """Return where the headers lie, the first ones in objects; 0 for those in registers."""
     words = heap.words[edges]
-    header = np.zeros(rows.size, np.uint64)
-    header[inside] = heap.objects.addr[sources[inside]] + words[inside].astype(np.uint64) * np.uint64(8)
-    header[~inside] = heap.roots.slot_addr[words[~inside]]
-    pages = heap.process.runtime.pages
-    address, has_address = words_at(pages, header)
-    length, has_length = words_at(pages, header + np.uint64(8))
-    in_register = header == 0
-    spans, span = heap.objects.spans, heap.objects.span[target]
-    first = heap.objects.addr[target]
-    size = np.where(spans.large, spans.extent, spans.elemsize)[span]
-    offset = address - first
-    # A length that leads out of the data's object was being written, or is no length.
-    fits = (offset <= size) & (length <= size - np.minimum(offset, size))
-    known = has_address & has_length & ~in_register & fits
-    return Strings(rows, edges, address, np.where(known, length, np.uint64(0)).astype(np.int64), known)
+    headers = words.astype(np.uint64) * np.uint64(8)
+    headers[:in_objects] += heap.objects.addr[sources[:in_objects]]
+    headers[in_objects:] = heap.roots.slot_addr[words[in_objects:]]
+    return headers
 
 
 def text_bytes(heap: Heap, vertex: int) -> int | None:
