@@ -150,3 +150,14 @@ def test_size_classes_are_those_of_the_spans_in_which_chosen_objects_lie(heap: H
         top(heap, "type", selection=Selection(package="main"), parts=True)["type"].to_list()
     )
     assert len(size_class_table(heap, min_size=1 << 40)) == 0
+
+
+def test_a_filter_makes_no_holder_larger_than_it_is(heap: Heap) -> None:
+    """All objects below a variable, divided: each holder has no more than without a filter."""
+    own = {row["holder"]: int(str(row["retained_bytes"])) for row in top(heap, "holder").rows()}
+    divided = top(heap, "holder", selection=Selection(holder="main.manager"))
+
+    chosen = int(heap.sizes[: heap.object_count + 1][Selection(holder="main.manager").objects(heap)].sum())
+    assert sum(int(str(row["shallow_bytes"])) for row in divided.rows()) == chosen
+    assert all(int(str(row["shallow_bytes"])) <= own[row["holder"]] for row in divided.rows())
+    assert [column.name for column in divided.columns] == ["holder", "objects", "shallow_bytes", "share"]

@@ -42,6 +42,18 @@ def test_a_target_that_does_not_exist(tmp_path: Path) -> None:
     )
 
 
+def test_a_full_disk_behind_stdout_is_no_mistake_of_ours() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*HELDBY, "--help"], check=False, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+
+    assert done.returncode == 3
+    assert done.stderr == (
+        "heldby: the answer cannot be written: no space left\n  next: choose another place for the output\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "code", "message"),
     [

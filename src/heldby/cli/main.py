@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 other, 2 usage, 3 capture, 4 format, 5 missing data, 6 lim
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import signal
@@ -39,7 +40,9 @@ from heldby.cli.sql import sql
 from heldby.cli.top import top
 from heldby.cli.tree import tree
 from heldby.cli.what_if import what_if
-from heldby.errors import HeldbyError, InternalError, LimitExceeded
+from heldby.errors import HeldbyError, InternalError, LimitExceeded, NoSpace
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def command_for(target: str) -> str:
@@ -115,6 +118,8 @@ def main(arguments: list[str] | None = None) -> int:
                 next_step="take it along: heldby capture PID -o FILE, and read FILE on a larger machine",
             )
         )
+    except OSError as error:
+        code = report(_full_disk() if error.errno in _NO_SPACE else internal_error(error, run))
     except Exception as error:  # the last resort: no traceback reaches the screen
         code = report(internal_error(error, run))
     finally:
@@ -153,6 +158,13 @@ def internal_error(error: Exception, run: Run) -> InternalError:
         next_step=f"please report it with {where}; look it over first, it may name your types and paths"
         if where
         else "please report it with what you ran",
+    )
+
+
+def _full_disk() -> NoSpace:
+    _drop_stdout()  # what is still in its buffer cannot be written either
+    return NoSpace(
+        "the answer cannot be written: no space left", next_step="choose another place for the output"
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.binary.executable import Executable, open_executable, parse_executable
-from heldby.errors import FormatError, HeldbyError, NoExecutable, WrongExecutable
+from heldby.errors import FormatError, HeldbyError, NoExecutable, Truncated, WrongExecutable
 from heldby.golang.runtime.module import AddressRange
 from heldby.memory.core_file import CoreFile, EmbeddedFile
 from heldby.memory.image import Image
@@ -173,6 +173,12 @@ def _find_executable(core: CoreFile, exe: Path | None) -> tuple[Executable, bool
     if core.executable is not None:
         return parse_executable(core.executable, f"the executable in {core.path}"), False
     recorded = _recorded_path(core)
+    if recorded is None and core.missing_bytes:
+        raise Truncated(
+            f"{core.path} is cut off: {core.missing_bytes:,} bytes that its headers promise are not there",
+            cause="the file was not copied or written whole",
+            next_step="copy it again and compare its size",
+        )
     if recorded is None:
         raise NoExecutable(
             f"{core.path} does not say which program it came from",

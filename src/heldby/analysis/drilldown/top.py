@@ -33,8 +33,8 @@ _GROUPINGS: Final[dict[str, Callable[[Heap], grouping.Grouping]]] = {
     "module": grouping.by_module,
     "size-class": grouping.by_size_class,
 }
-# What some objects are divided among; of all objects `_holders` and `_roots` say more.
-_OWNERS: Final[dict[str, Callable[[Heap], grouping.Grouping]]] = {"holder": by_holder, "root": by_root}
+_OWNERS: Final = ("holder", "root")
+"""What some objects can be divided among; of all objects `_holders` and `_roots` say more."""
 _OVERLAP: Final = ("retained bytes of sets overlap: what one row retains may be part of another's",)
 _KIND_NAMES: Final = {
     RootKind.GLOBAL: "global",
@@ -79,8 +79,10 @@ def top(
             f"{selection} chooses objects, which single goroutines are not asked for",
             next_step=f"see which roots hold them, goroutines by function: heldby top TARGET --by root {selection}",
         )
+    if selection and by == "holder":
+        return _divided(heap, by_holder(heap), selection, min_size)
     if selection:
-        return _sets(heap, by, _OWNERS[by](heap), selection, min_size, limit)
+        return _sets(heap, by, by_root(heap), selection, min_size, limit)
     if by == "holder":
         return _holders(heap, min_size)
     return _roots(heap, by, min_size)
@@ -122,6 +124,28 @@ def _sets(
         total_rows=int(found.groups.size),
     )
     return large_rows(table, "retained_bytes", min_size)
+
+
+def _divided(heap: Heap, groups: grouping.Grouping, selection: Selection, min_size: int | None) -> Table:
+    """Return how many of the chosen objects each holder keeps: every one belongs to one row.
+
+    What they retain is left out: with all that they lead to, a few objects of one row retain most of another's.
+    """
+    sizes = heap.objects.spans.elemsize.astype(np.int64)
+    found = sum_up(heap.tree, groups.of, len(groups.names), selection.objects(heap), heap.objects.span, sizes)
+    rows = np.lexsort((np.arange(found.groups.size), -found.totals))
+    table = Table(
+        "top",
+        (
+            text_column("holder", groups.names, found.groups[rows].astype(np.uint32)),
+            column("objects", Kind.COUNT, found.counts[rows]),
+            column("shallow_bytes", Kind.BYTES, found.totals[rows]),
+            column("share", Kind.SHARE, found.totals[rows] / max(heap.live_bytes, 1)),
+        ),
+        title=f"Who holds the objects of {selection}; each belongs to one row",
+        total_rows=int(found.groups.size),
+    )
+    return large_rows(table, "shallow_bytes", min_size)
 
 
 def _notes(groups: grouping.Grouping, shown: NDArray[np.int64]) -> tuple[str, ...]:

@@ -230,13 +230,19 @@ def with_statements(
     found = list(holders)
     for number, path in enumerate(paths[:_MOST_HOLDERS]):
         places = tuple(islice(store_places(tree, path), _MOST_PLACES))
-        statements = (storing.into(place) for place in places) if storing is not None else ()
+        # A map below an object says where that object keeps others, and not who keeps the object.
+        above = [place for place in places if not _is_below(place.path, holders[number].path)]
+        statements = (storing.into(place) for place in above) if storing is not None else ()
         found[number] = replace(
             found[number],
             kept_in=tuple(_kept_in(place) for place in places),
             stored_by=next((each for each in statements if each), ()),
         )
     return tuple(found)
+
+
+def _is_below(place: str, path: str) -> bool:
+    return len(place) > len(path) and place.startswith(path) and place[len(path)] in ".[("
 
 
 def _kept_in(place: StorePlace) -> KeptIn:
