@@ -95,4 +95,7 @@ def test_threads_are_counted(program: Path) -> None:
     text, protobuf = (read_profile(program / f"threadcreate.{kind}") for kind in ("txt", "pb.gz"))
 
     assert text.sample_types == protobuf.sample_types == (("threadcreate", "count"),)
-    assert weigh(text, 0).total == weigh(protobuf, 0).total > 1
+    said = (program / "threadcreate.txt").read_text().partition("total ")[2].split()[0]
+    assert weigh(text, 0).total == int(said) > 1
+    # The runtime may start a thread between the two files.
+    assert abs(weigh(protobuf, 0).total - int(said)) <= 2
