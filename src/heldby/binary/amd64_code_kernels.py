@@ -43,7 +43,7 @@ from heldby.binary.code_constants import (
     STORE,
     UNKNOWN,
 )
-from heldby.binary.code_kernels import arrive, call, find_function, forget, jump_to, note_return, tell
+from heldby.binary.code_kernels import arrive, call, forget, jump_to, note_return, row_of, tell
 from heldby.binary.flow_kernels import (
     enter,
     entry_of_map,
@@ -53,7 +53,6 @@ from heldby.binary.flow_kernels import (
     note_typed_store,
     place_of,
     teach,
-    word_at,
 )
 from heldby.jit import kernel
 
@@ -175,7 +174,7 @@ def scan_amd64(
                 note_typed_store(flow, state, here, kind, value, displacement, kinds[reg], values[reg])
                 if kind == RESULT_POINTS_TO and displacement == 0 and kinds[reg] == ADDRESS:
                     # A closure: its function will be called with the captures.
-                    function = find_function(entries, values[reg])
+                    function = row_of(entries, values[reg])
                     if function >= 0:
                         learn(flow.learnt, function, flow.order.shape[0] - 1, kind, value)
             continue
@@ -185,13 +184,13 @@ def scan_amd64(
                 kind, value = kinds[rm], values[rm]
             elif in_data:
                 kind, value = np.int64(LOADED), target
-                row = word_at(flow.words, target << OFFSET_BITS)
+                row = row_of(flow.words, target << OFFSET_BITS)
                 if row >= 0 and flow.kinds[row] != UNKNOWN:
                     kind, value = flow.kinds[row], flow.values[row]
             elif word >= 0 and spills[word, 0] == generation:
                 kind, value = spills[word, 1], spills[word, 2]
             elif base_register >= 0:
-                row = word_at(flow.words, place_of(kinds[base_register], values[base_register], displacement))
+                row = row_of(flow.words, place_of(kinds[base_register], values[base_register], displacement))
                 if row >= 0:
                     kind, value = flow.kinds[row], flow.values[row]
             kinds[reg] = kind
@@ -265,7 +264,7 @@ def scan_amd64(
         if key != 0xE8:
             continue
         callee = base + position + read32(code, position - 4)
-        function = find_function(entries, callee)
+        function = row_of(entries, callee)
         role = np.int64(0)
         known = np.int64(UNKNOWN)
         known_value = np.int64(0)

@@ -27,7 +27,7 @@ from heldby.binary.code_constants import (
     STORE,
     UNKNOWN,
 )
-from heldby.binary.code_kernels import arrive, call, find_function, forget, jump_to, note_return, tell
+from heldby.binary.code_kernels import arrive, call, forget, jump_to, note_return, row_of, tell
 from heldby.binary.flow_kernels import (
     enter,
     entry_of_map,
@@ -37,7 +37,6 @@ from heldby.binary.flow_kernels import (
     note_typed_store,
     place_of,
     teach,
-    word_at,
 )
 from heldby.jit import inline_kernel, kernel
 
@@ -230,7 +229,7 @@ def scan_arm64(
                             note_typed_store(flow, state, here, base_kind, base_value, distance, kind, value)
                             if base_kind == RESULT_POINTS_TO and distance == 0 and kind == ADDRESS:
                                 # A closure: its function will be called with the captures.
-                                function = find_function(entries, value)
+                                function = row_of(entries, value)
                                 if function >= 0:
                                     learn(
                                         flow.learnt, function, flow.order.shape[0] - 1, base_kind, base_value
@@ -239,13 +238,13 @@ def scan_arm64(
                     kind, value = np.int64(UNKNOWN), np.int64(0)
                     if whole and known:
                         kind, value = np.int64(LOADED), at
-                        row = word_at(flow.words, at << OFFSET_BITS)
+                        row = row_of(flow.words, at << OFFSET_BITS)
                         if row >= 0 and flow.kinds[row] != UNKNOWN:
                             kind, value = flow.kinds[row], flow.values[row]
                     elif w_at >= 0 and spills[w_at, 0] == generation:
                         kind, value = spills[w_at, 1], spills[w_at, 2]
                     elif whole and w_at < 0:
-                        row = word_at(flow.words, place_of(base_kind, base_value, offset + 8 * which))
+                        row = row_of(flow.words, place_of(base_kind, base_value, offset + 8 * which))
                         if row >= 0:
                             kind, value = flow.kinds[row], flow.values[row]
                     kinds[register] = kind
@@ -256,7 +255,7 @@ def scan_arm64(
             continue
         if w & 0xFFA0FC00 == 0xF8207800:  # one register, 64 bits, at an index times 8
             if w & 0x400000:
-                row = word_at(flow.words, place_of(kinds[rn], values[rn], np.int64(0)))
+                row = row_of(flow.words, place_of(kinds[rn], values[rn], np.int64(0)))
                 kinds[rd] = flow.kinds[row] if row >= 0 else UNKNOWN
                 values[rd] = flow.values[row] if row >= 0 else 0
             elif rd != 31:
@@ -288,7 +287,7 @@ def scan_arm64(
             continue
         if w & 0xFC000000 == 0x94000000:  # BL
             callee = here + (sign_extend(w, 26) << 2)
-            function = find_function(entries, callee)
+            function = row_of(entries, callee)
             role = np.int64(0)
             kind = np.int64(UNKNOWN)
             value = np.int64(0)

@@ -119,16 +119,16 @@ def tell(evidence, told, address, relation, subject):
 
 
 @inline_kernel
-def find_function(entries, address):
-    """Return the index of the function that begins at `address`, -1 for none."""
-    first, last = 0, entries.shape[0]
+def row_of(numbers, wanted):
+    """Return the row of a number in an ascending column of them, -1 where it is not there."""
+    first, last = 0, numbers.shape[0]
     while first < last:
         middle = (first + last) >> 1
-        if entries[middle] < address:
+        if numbers[middle] < wanted:
             first = middle + 1
         else:
             last = middle
-    if first < entries.shape[0] and entries[first] == address:
+    if first < numbers.shape[0] and numbers[first] == wanted:
         return first
     return -1
 

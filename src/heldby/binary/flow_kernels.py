@@ -28,6 +28,7 @@ from heldby.binary.code_constants import (
     ROLE_STORE_POINTER,
     UNKNOWN,
 )
+from heldby.binary.code_kernels import row_of
 from heldby.jit import inline_kernel
 
 
@@ -67,21 +68,6 @@ def place_of(kind, value, displacement):
     if kind == ADDRESS:
         return (value + displacement) << OFFSET_BITS
     return np.int64(-1)
-
-
-@inline_kernel
-def word_at(words, place):
-    """Return the row of a pointer word, -1 for what is none."""
-    first, last = 0, words.shape[0]
-    while first < last:
-        middle = (first + last) >> 1
-        if words[middle] < place:
-            first = middle + 1
-        else:
-            last = middle
-    if first < words.shape[0] and words[first] == place:
-        return first
-    return -1
 
 
 @inline_kernel
@@ -136,7 +122,7 @@ def note_store(stores, state, instruction, place, kind, value):
 def note_typed_store(flow, state, instruction, base_kind, base_value, displacement, kind, value):
     """Write down a store through a typed pointer, into one of its type's pointer words."""
     place = place_of(base_kind, base_value, displacement)
-    if place > 0 and (base_kind == ADDRESS or word_at(flow.words, place) >= 0):
+    if place > 0 and (base_kind == ADDRESS or row_of(flow.words, place) >= 0):
         note_store(flow.stores, state, instruction, place, kind, value)
 
 
@@ -154,7 +140,7 @@ def note_copy(flow, state, role, place, kinds, values, a0, a1, a2):
 def entry_of_map(flow, role, kind, value):
     """Return which elements a call leads to that looks up or assigns in a map of this type; 0 for none."""
     if role == ROLE_MAP and kind == ADDRESS:
-        row = word_at(flow.words, (value << OFFSET_BITS) | ELEMENT_WORD)
+        row = row_of(flow.words, (value << OFFSET_BITS) | ELEMENT_WORD)
         if row >= 0:
             return flow.values[row]
     return np.int64(0)

@@ -21,11 +21,8 @@ from heldby.golang.types.type_layout import (
     is_map_group,
 )
 from heldby.golang.types.types import (
-    KIND_BUCKET_MAP,
-    KIND_MAP,
-    KIND_MAP_EXTRA,
-    KIND_MAP_OVERFLOW,
     KIND_MAP_TABLE,
+    MAP_PARTS,
     TypeTable,
 )
 from heldby.golang.typing.object_types import ObjectTypes, type_columns
@@ -47,7 +44,6 @@ _KINDS: Final = 16
 _STRETCH: Final = 1 << 18
 _OBJECTS_AT_ONCE: Final = 1 << 18
 _MOST_WORDS: Final = 1 << 16
-_MAP_KINDS: Final = (KIND_MAP, KIND_MAP_TABLE, KIND_BUCKET_MAP, KIND_MAP_EXTRA, KIND_MAP_OVERFLOW)
 # Where a map's entries lie in its groups and buckets.
 _SLOT_ARRAYS: Final = ("slots", "keys", "elems")
 
@@ -151,7 +147,7 @@ def _type_use(layouts: TypeLayouts, columns: TypeColumns) -> TypeUse:
 
 def map_innards(types: TypeTable) -> NDArray[np.bool_]:
     """Return which types are headers, tables and lists of maps, ``bool[types]``; groups and buckets are not."""
-    found: NDArray[np.bool_] = np.isin(types.kind, _MAP_KINDS)
+    found: NDArray[np.bool_] = np.isin(types.kind, MAP_PARTS)
     pointers = types.kind == scan.POINTER
     found |= pointers & (types.kind[types.elem] == KIND_MAP_TABLE)
     found[types.bucket_pointers()] = True

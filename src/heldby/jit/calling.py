@@ -34,7 +34,6 @@ class Kernel:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function: Final = function
-        self.__name__ = function.__name__
         self._loaded: dict[tuple[Kind, ...], _Loaded] = {}
         functools.update_wrapper(self, function)
 
@@ -59,7 +58,7 @@ class Kernel:
 
     def compiled(self, kinds: Sequence[Kind]) -> CompiledKernel:
         """Return the machine code for arguments of these `kinds`, from the cache or made now."""
-        with kept(Path(self.function.__code__.co_filename), self.__name__, kinds) as place:
+        with kept(Path(self.function.__code__.co_filename), self.function.__name__, kinds) as place:
             found = place.read()
             if found is None:
                 for started in _watching:

@@ -13,11 +13,7 @@ from numpy.typing import NDArray
 from heldby.golang.functions.functions import package_of
 from heldby.golang.objects.objects import by_span
 from heldby.golang.types.types import (
-    KIND_BUCKET_MAP,
-    KIND_MAP,
-    KIND_MAP_EXTRA,
-    KIND_MAP_OVERFLOW,
-    KIND_MAP_TABLE,
+    MAP_PARTS,
     TypeTable,
 )
 from heldby.graph.retained_sets import group_sums
@@ -31,7 +27,6 @@ STANDARD_LIBRARY: Final = "(standard library)"
 _MAP_GROUPS: Final = ("map.group[", "noalg.map.group[")
 _MOST_NESTED: Final = 16
 _STRETCH: Final = 1 << 16
-_PARTS_OF_MAPS: Final = (KIND_MAP, KIND_MAP_TABLE, KIND_BUCKET_MAP, KIND_MAP_EXTRA, KIND_MAP_OVERFLOW)
 _NAMED: Final = re.compile(r"[\w./%~+-]+\.[\w(*]")
 
 
@@ -149,7 +144,7 @@ def package_of_type(types: TypeTable, number: int) -> str:
     plain = number >> 1
     for _ in range(_MOST_NESTED):
         known = types[plain]
-        if known.kind in _PARTS_OF_MAPS:
+        if known.kind in MAP_PARTS:
             plain = known.elem
             continue
         if known.package:

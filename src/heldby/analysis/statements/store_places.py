@@ -21,9 +21,7 @@ from heldby.golang.types.types import (
     KIND_BUCKET_MAP,
     KIND_CHANNEL,
     KIND_MAP,
-    KIND_MAP_EXTRA,
-    KIND_MAP_OVERFLOW,
-    KIND_MAP_TABLE,
+    MAP_PARTS,
     GoType,
     TypeTable,
 )
@@ -34,9 +32,7 @@ _NAMES: Final[dict[Container, str]] = {"list": "list.List", "sync map": "sync.Ma
 _MAX_STEPS: Final = 64
 _FIELD: Final = re.compile(r"\.([\w\u0080-\uffff]+)(?:\[(?:\*|key)\]|\)\*)*$")
 _NAMELESS: Final = re.compile(r"(?:module\d+\.)?(?:data|bss)\+0x[0-9a-f]+")
-_PARTED: Final = frozenset(
-    {KIND_CHANNEL, KIND_MAP, KIND_MAP_TABLE, KIND_BUCKET_MAP, KIND_MAP_EXTRA, KIND_MAP_OVERFLOW}
-)
+_PARTED: Final = frozenset({KIND_CHANNEL, *MAP_PARTS})
 _PARTS: Final = ("map.group[", "noalg.map.group[", "map.bucket[", "noalg.map.bucket[")
 _LISTS: Final = ("container/list.", "list.List", "list.Element")
 _SYNC_MAPS: Final = ("sync.Map", "sync.HashTrieMap", "sync.indirect[", "sync.entry[", "sync.node[")

@@ -29,6 +29,8 @@ FIRST_DESCRIPTOR: Final = 8
 KIND_MEMORY, KIND_CLOSURE, KIND_MAP, KIND_MAP_TABLE, KIND_CHANNEL = range(32, 37)
 # Of maps made of buckets (Go 1.21 to 1.23): runtime.hmap, runtime.mapextra, and the list of overflow buckets.
 KIND_BUCKET_MAP, KIND_MAP_EXTRA, KIND_MAP_OVERFLOW = range(37, 40)
+MAP_PARTS: Final = (KIND_MAP, KIND_MAP_TABLE, KIND_BUCKET_MAP, KIND_MAP_EXTRA, KIND_MAP_OVERFLOW)
+"""What maps are made of beside groups and buckets, which are structs."""
 _Number = TypeVar("_Number", bound=np.generic)
 _OVERFLOW: Final = " overflow"
 _MAX_NAME_READ: Final = 1 << 15
