@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heldby.store.arrays import ArrayFile, write_arrays
-from heldby.store.columns import Damaged
+from heldby.store.arrays import ArrayFile, Damaged, write_arrays
 
 WIDE = np.array([0, 5, 1 << 40], np.int64)
 SMALL = np.array([7, 0, 255], np.uint32)
@@ -36,6 +35,18 @@ def test_columns_come_back_as_they_were_and_take_no_more_bytes_than_they_need(
     assert found["small"].dtype == np.uint32
     assert found["small"].tolist() == [7, 0, 255]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_numbers_below_zero_and_truths_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "small.arrays"
+    items, truths = np.array([-1, 300], np.int64), np.array([True, False])
+    said = write_arrays(path, {"items": lambda: items, "truths": lambda: truths})
+    found = ArrayFile(path, said).read({"items": np.int64, "truths": np.bool_})
+
+    assert [column["dtype"] for column in said["columns"].values()] == ["<i8", "|u1"]
+    assert found["items"].tolist() == [-1, 300]
+    assert found["truths"].dtype == np.bool_
+    assert found["truths"].tolist() == [True, False]
 
 
 def test_what_is_changed_in_memory_does_not_reach_the_file(written: tuple[Path, dict[str, Any]]) -> None:

@@ -310,8 +310,11 @@ def test_a_capture_that_changed_is_analysed_again(capture: Path) -> None:
     assert json_of(first) == json_of(second) == json_of(third.heap)
 
 
-def test_what_another_heldby_found_is_not_used(capture: Path) -> None:
-    with mock.patch("heldby.store.opening.analysis_version", return_value="0.0.1-feedface"):
+@pytest.mark.parametrize(
+    ("name", "value"), [("analysis_version", lambda: "0.0.1-feedface"), ("FORMAT", 2)], ids=["code", "format"]
+)
+def test_what_another_heldby_found_is_not_used(capture: Path, name: str, value: object) -> None:
+    with mock.patch(f"heldby.store.opening.{name}", value):
         opened(capture)
     _, words = opened(capture)
 
@@ -408,7 +411,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(capture: Path, tmp_path: Path) -
 
     (tmp_path / "cache").write_text("no folder")
     with (
-        mock.patch.object(store_folder, "write_columns", full),
+        mock.patch.object(store_folder, "write_arrays", full),
         mock.patch.dict(os.environ, XDG_CACHE_HOME=str(tmp_path / "cache")),
     ):
         _, words = opened(capture)
@@ -460,7 +463,7 @@ def test_the_manifest_holds_nothing_of_the_process_s_memory(capture: Path) -> No
 def test_ctrl_c_while_it_is_kept_comes_after_the_answer_and_is_no_error(
     capture: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with mock.patch.object(store_folder, "write_columns", side_effect=KeyboardInterrupt):
+    with mock.patch.object(store_folder, "write_arrays", side_effect=KeyboardInterrupt):
         code = main([str(capture)])
 
     said = capsys.readouterr()

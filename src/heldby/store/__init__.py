@@ -1,6 +1,6 @@
 """What an analysis found, kept beside its capture, so that the next question opens it instead of analysing again.
 
-A folder ``CAPTURE.heldby`` of Parquet tables, arrays and a manifest; safe to delete. `contents` lists what is in it.
+A folder ``CAPTURE.heldby`` of arrays, texts and a manifest; safe to delete. `contents` lists what is in it.
 """
 
 from __future__ import annotations

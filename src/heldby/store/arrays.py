@@ -1,7 +1,8 @@
-"""Tables that grow with the heap: their columns as they lie in memory, mapped instead of decoded.
+"""Tables of numbers: their columns as they lie in memory, mapped instead of decoded.
 
-Each column has the narrowest unsigned numbers that hold it; what is narrower than the heap's own is widened when
-it is read, everything else is mapped, privately: what a command changes in memory never reaches the file.
+Each column has the narrowest unsigned numbers that hold it, or int64 if one is negative. What is narrower than the
+heap's own is widened when it is read, everything else is mapped, privately: what a command changes in memory
+never reaches the file.
 """
 
 from __future__ import annotations
@@ -17,18 +18,20 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.store.columns import Damaged
-
 _STRETCH: Final = 1 << 20
 _ALIGNMENT: Final = 64
-_DTYPES: Final = ("|u1", "<u2", "<u4", "<u8")
+_DTYPES: Final = ("|u1", "<u2", "<u4", "<u8", "<i8")
+
+
+class Damaged(Exception):
+    """A kept analysis is not what its manifest says; it never reaches the user: the capture is read again."""
 
 
 def write_arrays(path: Path, columns: Mapping[str, Callable[[], NDArray[Any]]]) -> dict[str, Any]:
     """Write columns of one length to the new file `path`, one after the other, each made when it is its turn.
 
     Returns what the manifest says of the file: rows, bytes, and of each column its dtype, its place and its
-    CRC-32. Holds a column and a stretch of it. No value may be negative.
+    CRC-32. Holds a column and a stretch of it.
 
     Raises:
         OSError: the file cannot be written.
@@ -53,6 +56,8 @@ def write_arrays(path: Path, columns: Mapping[str, Callable[[], NDArray[Any]]]) 
 
 
 def _narrowest(values: NDArray[Any]) -> np.dtype[Any]:
+    if values.dtype.kind == "i" and int(values.min(initial=0)) < 0:
+        return np.dtype("<i8")
     return np.min_scalar_type(int(values.max(initial=0))).newbyteorder("<")
 
 
@@ -96,7 +101,7 @@ class ArrayFile:
         if len(data) != size_on_disk or zlib.crc32(data) != said["crc32"]:
             raise Damaged(f"{self._path.name}: {name} has changed")
         values: NDArray[Any] = np.frombuffer(self._mapped, dtype, self.rows, place)
-        # The same width is the same bits: nothing is negative.
+        # The same width is the same bits: what is negative was written as it was.
         return values.view(wanted) if dtype.itemsize == wanted.itemsize else values.astype(wanted)
 
     @cached_property

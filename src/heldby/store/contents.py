@@ -162,13 +162,10 @@ TABLES: Final[Mapping[str, tuple[Kept, ...]]] = {
     ),
 }
 
-ARRAYS: Final = frozenset(("vertices", "edges", "objects", "reached", "heads", "referrers"))
-"""The tables that grow with the heap, which are `heldby.store.arrays`; the others are Parquet."""
-
 
 def file_of(table: str) -> str:
     """Return the name of the file that has `table`."""
-    return f"{table}.arrays" if table in ARRAYS else f"{table}.parquet"
+    return f"{table}.arrays"
 
 
 def _types(heap: Heap) -> Any:

@@ -24,10 +24,10 @@ from heldby.folders import replacing_folder
 from heldby.heap.heap import Heap
 from heldby.progress import Progress
 from heldby.store.arrays import write_arrays
-from heldby.store.columns import checksum, write_columns
-from heldby.store.contents import ARRAYS, DOCUMENTS, TABLES, Kept, facts_of, file_of, results_of, sizes_of
+from heldby.store.contents import DOCUMENTS, TABLES, Kept, facts_of, file_of, results_of, sizes_of
+from heldby.store.documents import write_document
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 MANIFEST: Final = "manifest.json"
 _TOUCHED_EVERY_S: Final = 86_400
 _UNUSED_AFTER_S: Final = 30 * 86_400
@@ -55,7 +55,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Return what `folder` says of itself; None where nothing of this user's is.
 
     Raises:
-        ValueError, OSError: there is something, but it cannot be read.
+        ValueError, TypeError, OSError: there is something, but it cannot be read.
     """
     try:
         facts = folder.lstat()
@@ -67,18 +67,26 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
     except FileNotFoundError:
         return None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ValueError("it has another format")
+    if not isinstance(manifest, dict):
+        raise TypeError("its manifest is no object")
+    with suppress(OSError):
+        if time.time() - (folder / MANIFEST).stat().st_mtime > _TOUCHED_EVERY_S:
+            os.utime(folder / MANIFEST)
+    return manifest
+
+
+def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise unless each file of `folder` is there, with as many bytes as its manifest says.
+
+    Raises:
+        ValueError, OSError: one is not. KeyError, TypeError: the manifest does not say.
+    """
     files = [(file_of(name), manifest["tables"][name]) for name in TABLES]
     files += [(f"{name}.json", manifest["documents"][name]) for name in DOCUMENTS]
     for file, said in files:
         found = (folder / file).stat().st_size
         if found != said["bytes"]:
             raise ValueError(f"{file} has {found:,} bytes, not {said['bytes']:,}")
-    with suppress(OSError):
-        if time.time() - (folder / MANIFEST).stat().st_mtime > _TOUCHED_EVERY_S:
-            os.utime(folder / MANIFEST)
-    return manifest
 
 
 def write_analysis(folder: Path, heap: Heap, key: Mapping[str, Any], progress: Progress) -> None:
@@ -107,28 +115,16 @@ def make_user_folder() -> None:
 
 def _write_files(folder: Path, heap: Heap, key: Mapping[str, Any], progress: Progress) -> None:
     results_of(heap)
-    manifest: dict[str, Any] = {"format": FORMAT, **key, "tables": {}, "documents": {}}
+    manifest: dict[str, Any] = {**key, "tables": {}, "documents": {}}
     with progress.phase("keeping the analysis"):
         for name, columns in TABLES.items():
             made = {column.name: partial(_made, column, heap) for column in columns}
-            path = folder / file_of(name)
-            if name in ARRAYS:
-                manifest["tables"][name] = write_arrays(path, made)
-            else:
-                arrays = {column: make() for column, make in made.items()}
-                manifest["tables"][name] = write_columns(path, arrays)
+            manifest["tables"][name] = write_arrays(folder / file_of(name), made)
         for name, document in DOCUMENTS.items():
-            path = folder / f"{name}.json"
-            _write_json(path, document(heap))
-            manifest["documents"][name] = {"bytes": path.stat().st_size, "crc32": checksum(path)}
+            manifest["documents"][name] = write_document(folder / f"{name}.json", document(heap))
         manifest["sizes"], manifest["facts"] = sizes_of(heap), facts_of(heap)
-        _write_json(folder / MANIFEST, manifest)
+        write_document(folder / MANIFEST, manifest)
 
 
 def _made(column: Kept, heap: Heap) -> NDArray[Any]:
     return column.of(heap).astype(column.dtype, copy=False)
-
-
-def _write_json(path: Path, document: Any) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        json.dump(document, file, ensure_ascii=True)

@@ -11,7 +11,7 @@ from heldby.heap import Heap, load_heap
 from heldby.heap.process import Process, assemble_process
 from heldby.memory.core_file import CoreFile
 from heldby.progress import QUIET, Progress
-from heldby.store.folder import make_user_folder, places, read_manifest, write_analysis
+from heldby.store.folder import FORMAT, check_files, make_user_folder, places, read_manifest, write_analysis
 from heldby.store.identity import analysis_version, digest_of, identity_of
 from heldby.store.reader import Reader
 from heldby.store.restoring import restored_heap
@@ -113,6 +113,7 @@ def _key_of(process: Process) -> dict[str, Any]:
     core = process.core
     outside = core.executable is None  # otherwise it is a part of the capture
     return {
+        "format": FORMAT,
         "analysis": analysis_version(),
         "capture": identity_of(core.path, core.image.buffers[0]),
         "executable": digest_of(process.executable.data) if outside else None,
@@ -125,15 +126,17 @@ def _find(capture: Path, key: dict[str, Any], tell: Tell) -> tuple[Path, dict[st
     for place in places(capture):
         try:
             manifest = read_manifest(place)
+            if manifest is None:
+                continue
+            differing = next((name for name, value in key.items() if manifest.get(name) != value), None)
+            if differing is None:
+                check_files(place, manifest)
+                return place, manifest
         except (OSError, ValueError, KeyError, TypeError) as error:
             tell(f"the kept analysis {place} is damaged ({error}): analysing again")
             continue
-        if manifest is None:
-            continue
-        differing = next((name for name, value in key.items() if manifest.get(name) != value), None)
-        if differing is None:
-            return place, manifest
         whose = {
+            "format": "another heldby's",
             "analysis": "another heldby's",
             "executable": "for another program",
             "symbols": "with names from elsewhere",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.heap.heap import Heap
-from heldby.store.arrays import ArrayFile
-from heldby.store.columns import ColumnFile, Damaged, check
-from heldby.store.contents import ARRAYS, DOCUMENTS, TABLES, Kept, file_of, results_of
+from heldby.store.arrays import ArrayFile, Damaged
+from heldby.store.contents import DOCUMENTS, TABLES, Kept, file_of, results_of
+from heldby.store.documents import read_document
 
 _STRETCH: Final = 1 << 16
 
@@ -40,12 +39,7 @@ class Reader:
     ) -> None:
         self._folder = folder
         self._documents: Mapping[str, Mapping[str, int]] = manifest["documents"]
-        self._files: dict[str, ArrayFile | ColumnFile] = {
-            name: (ArrayFile if name in ARRAYS else ColumnFile)(
-                folder / file_of(name), manifest["tables"][name]
-            )
-            for name in TABLES
-        }
+        self._files = {name: ArrayFile(folder / file_of(name), manifest["tables"][name]) for name in TABLES}
         self.sizes = {**manifest["sizes"], **{name: file.rows for name, file in self._files.items()}}
         self.facts: Mapping[str, Any] = manifest["facts"]
         self._analyse = analyse
@@ -77,11 +71,9 @@ class Reader:
     def document(self, name: str) -> Any:
         """Return a document of `contents.DOCUMENTS`."""
         if self._fresh is None:
-            path = self._folder / f"{name}.json"
             try:
-                check(path, self._documents[name])
-                return json.loads(path.read_text("utf-8"))
-            except (OSError, ValueError, Damaged) as error:
+                return read_document(self._folder / f"{name}.json", self._documents[name])
+            except Damaged as error:
                 self.give_up(error)
         return DOCUMENTS[name](self.fresh)
 

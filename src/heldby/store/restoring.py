@@ -32,7 +32,7 @@ from heldby.heap.heap import Heap
 from heldby.heap.naming import Naming
 from heldby.heap.process import Process
 from heldby.heap.roots import RootTable
-from heldby.store.columns import Damaged
+from heldby.store.arrays import Damaged
 from heldby.store.contents import TABLES
 from heldby.store.lazily import lazily
 from heldby.store.plain import from_plain
