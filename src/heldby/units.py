@@ -58,3 +58,10 @@ def parse_bytes(text: str) -> int | None:
 def format_size_class(size: int) -> str:
     """Return the size of a slot exactly, as Go's size classes are known: ``48 B``, ``1,152 B``, ``32 KiB``."""
     return f"{size // 1024} KiB" if size >= 4096 and size % 1024 == 0 else f"{size:,} B"
+
+
+def format_amount(amount: float, unit: str) -> str:
+    """Return an amount of work: ``1.02 GiB`` for bytes, ``19.4 M objects`` for the rest."""
+    if unit in ("bytes", "B"):
+        return format_bytes(amount)
+    return f"{format_count(amount)} {unit}".rstrip()

@@ -66,7 +66,7 @@ def compile_ahead() -> None:
 def record(paths: list[str]) -> list[dict[str, Any]]:
     """Analyse cores and return the kernels that were compiled, in order; needs an empty cache."""
     import heldby
-    from heldby.analysis import answer_of
+    from heldby.analysis.answering import answer_of
     from heldby.jit import Kernel, watch_compilation
 
     kernels: list[dict[str, Any]] = []

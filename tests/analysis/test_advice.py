@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import heldby
-from heldby.analysis import answer_of
 from heldby.analysis.answer import Answer, Finding
+from heldby.analysis.answering import answer_of
 from heldby.render.first_screen import first_screen
 from tests.support.build import build
 from tests.support.process import running, wait_until_still

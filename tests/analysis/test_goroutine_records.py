@@ -6,8 +6,8 @@ import functools
 
 import pytest
 
-from heldby.analysis import answer_of
 from heldby.analysis.answer import Answer
+from heldby.analysis.answering import answer_of
 from heldby.render.first_screen import first_screen
 from tests.rss.examining import examine
 from tests.support.toolchains import Toolchain

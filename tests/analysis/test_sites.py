@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 import heldby
-from heldby.analysis import answer_of
 from heldby.analysis.answer import Answer
+from heldby.analysis.answering import answer_of
 from tests.support.allocations import CELLS, PROGRAM, sites_heap
 from tests.support.build import Mode, scenario_program
 from tests.support.process import running, wait_until_still

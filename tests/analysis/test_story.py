@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import heldby
-from heldby.analysis import answer_of
 from heldby.analysis.allocation.site_table import site_pairs
+from heldby.analysis.answering import answer_of
 from heldby.analysis.drilldown.selection import Selection
 from heldby.analysis.holding.holder_tree import build_holder_tree
 from heldby.heap.heap import Heap

@@ -22,7 +22,7 @@ LISTED = json.loads(resources.files("heldby").joinpath("kernel_signatures.json")
 COMPILED = """
 import sys
 import heldby
-from heldby.analysis import answer_of
+from heldby.analysis.answering import answer_of
 from heldby.jit import watch_compilation
 with watch_compilation(lambda kernel, kinds: print(kernel.__name__)):
     answer_of(heldby.open(int(sys.argv[1])).heap)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import heldby
-from heldby.analysis import answer_of
+from heldby.analysis.answering import answer_of
 from heldby.analysis.exports.exporting import heap_profile_of
 from heldby.profiles.pprof_read import parse_profile
 from heldby.profiles.profile import Profile

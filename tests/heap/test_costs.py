@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import heldby
-from heldby.analysis import answer_of
 from heldby.analysis.advice.findings import text_findings
 from heldby.analysis.answer import Answer, Cost, TextAlternative
+from heldby.analysis.answering import answer_of
 from heldby.analysis.holding.holder_tree import build_holder_tree
 from heldby.analysis.holding.ownership import ownership_of
 from heldby.analysis.small_objects.costs import HolderCosts, cost_table, measure_costs

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import heldby
-from heldby.analysis import answer_of
+from heldby.analysis.answering import answer_of
 from heldby.analysis.exports.mapped_code import mapped_code
 from heldby.capture import capture_process
 from heldby.heap import Heap

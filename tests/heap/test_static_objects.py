@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import heldby
-from heldby.analysis import answer_of
+from heldby.analysis.answering import answer_of
 from tests.support.build import Mode, build
 from tests.support.process import running, wait_until_still
 from tests.support.toolchains import Toolchain

@@ -10,7 +10,8 @@ import time
 import pytest
 from rich.console import Console
 
-from heldby.render.progress_bar import ProgressBar, amount_text
+from heldby.render.progress_bar import ProgressBar
+from heldby.units import format_amount
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -26,7 +27,7 @@ def terminal() -> tuple[Console, io.StringIO]:
 def test_work_of_less_than_the_delay_draws_nothing() -> None:
     console, file = terminal()
 
-    with ProgressBar(console) as bar, bar.phase("reading spans", 10) as phase:
+    with ProgressBar(lambda: console) as bar, bar.phase("reading spans", 10) as phase:
         phase.advance(10)
 
     assert file.getvalue() == ""
@@ -35,7 +36,10 @@ def test_work_of_less_than_the_delay_draws_nothing() -> None:
 def test_a_pipe_gets_nothing_however_long_it_takes() -> None:
     file = io.StringIO()
 
-    with ProgressBar(Console(file=file, force_terminal=False), delay=0.0) as bar, bar.phase("reading", 10):
+    with (
+        ProgressBar(lambda: Console(file=file, force_terminal=False), delay=0.0) as bar,
+        bar.phase("reading", 10),
+    ):
         time.sleep(0.2)
 
     assert file.getvalue() == ""
@@ -45,7 +49,7 @@ def test_a_dumb_terminal_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, _environ={"TERM": "dumb"})
 
-    with ProgressBar(console, delay=0.0) as bar, bar.phase("reading", 10):
+    with ProgressBar(lambda: console, delay=0.0) as bar, bar.phase("reading", 10):
         time.sleep(0.2)
 
     assert file.getvalue() == ""
@@ -54,7 +58,7 @@ def test_a_dumb_terminal_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_phase_amount_rate_and_time_left_are_drawn_and_wiped() -> None:
     console, file = terminal()
 
-    with ProgressBar(console, delay=0.0) as bar:
+    with ProgressBar(lambda: console, delay=0.0) as bar:
         with bar.phase("copying memory", 4 << 20, "bytes") as phase:
             phase.advance(1 << 20)
             time.sleep(0.8)
@@ -86,7 +90,7 @@ def test_no_thread_is_left_behind() -> None:
     console, _file = terminal()
 
     for delay in (0.0, 9.0):
-        with ProgressBar(console, delay=delay) as bar, bar.phase("work"):
+        with ProgressBar(lambda: console, delay=delay) as bar, bar.phase("work"):
             time.sleep(0.05)
 
     deadline = time.monotonic() + 5
@@ -100,4 +104,4 @@ def test_no_thread_is_left_behind() -> None:
     [(2 << 30, "bytes", "2.00 GiB"), (19_400_000, "objects", "19.4 M objects"), (7, "", "7")],
 )
 def test_amounts_read_as_people_say_them(amount: int, unit: str, shown: str) -> None:
-    assert amount_text(amount, unit) == shown
+    assert format_amount(amount, unit) == shown

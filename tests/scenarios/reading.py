@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import heldby
 from heldby.analysis.answer import HeapTotals
-from heldby.analysis.answering import heap_totals
+from heldby.analysis.heap_totals import heap_totals
 from heldby.heap import Heap
 from tests.support.arm64 import arm64_core
 from tests.support.build import Mode, scenario_program

@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from heldby.analysis import answer_of
+from heldby.analysis.answering import answer_of
 from heldby.api import open_kept
 from heldby.errors import HeldbyError, UsageError
 from heldby.heap import Heap

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import heldby
-from heldby.analysis import answer_of
+from heldby.analysis.answering import answer_of
 from heldby.analysis.drilldown.goroutines import goroutines, read_goroutine_stacks
 from heldby.analysis.drilldown.paths import paths, paths_of_all_roots
 from heldby.analysis.drilldown.references import references

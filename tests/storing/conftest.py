@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from heldby.analysis import answer_of
 from heldby.analysis.answer import Answer
+from heldby.analysis.answering import answer_of
 from heldby.api import open as open_heap
 from heldby.heap import Heap
 from tests.support.arm64 import arm64_core

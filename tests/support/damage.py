@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import heldby
-from heldby.analysis import answer_of
+from heldby.analysis.answering import answer_of
 from heldby.analysis.drilldown import goroutines, paths, references, top, tree, what_if
 from heldby.analysis.exports.exporting import heap_profile_of, holder_profile_of, joined_profile_of
 from heldby.binary.executable import parse_executable

@@ -67,7 +67,7 @@ def explain(
         refuse_existing(output, force=force)
     with run.working() as progress:
         heap = source.open(run, progress)
-        from heldby.analysis import answer_of
+        from heldby.analysis.answering import answer_of
         from heldby.analysis.statements.source_statements import with_source
         from heldby.source import SourceLines
 

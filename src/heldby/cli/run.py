@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from heldby.errors import FormatError, NoSpace, UsageError
-from heldby.units import format_seconds
+from heldby.units import format_amount, format_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,14 +91,12 @@ class Run:
     @contextmanager
     def working(self) -> Iterator[Progress]:
         """Show progress, log the steps, and say so when kernels must be compiled first."""
-        from rich.console import Console
-
         return_freed_arrays()
         from heldby.jit import watch_compilation
-        from heldby.render.progress_bar import ProgressBar, amount_text
+        from heldby.render.progress_bar import ProgressBar
 
         def ended(name: str, seconds: float, amount: int, unit: str) -> None:
-            what = f"  ({amount_text(amount, unit)})" if amount else ""
+            what = f"  ({format_amount(amount, unit)})" if amount else ""
             self.log(f"{format_seconds(seconds):>8}  {name}{what}")
 
         told: list[object] = []
@@ -115,9 +113,9 @@ class Run:
                 collect_rarely()
             told.append(kernel)
 
-        console = None if self.quiet else Console(stderr=True)
+        drawn = not self.quiet and sys.stderr.isatty()
         try:
-            with watch_compilation(compiling), ProgressBar(console, listener=ended) as bar:
+            with watch_compilation(compiling), ProgressBar(_stderr if drawn else None, listener=ended) as bar:
                 yield bar
         finally:
             for process in warming:
@@ -125,6 +123,12 @@ class Run:
                 process.wait()
         if told:
             self.log(f"          compiled {len(told)} kernels")
+
+
+def _stderr() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 def return_freed_arrays() -> None:
