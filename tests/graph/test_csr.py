@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from heldby.errors import InternalError, LimitExceeded
-from heldby.graph.csr import Graph, from_edges
+from heldby.graph.csr import Graph, from_edges, offsets_of
 
 
 def offsets(*values: int) -> np.ndarray:
@@ -26,6 +26,12 @@ def test_edges_are_placed_by_source_and_keep_their_order() -> None:
     assert graph.targets_of(0).tolist() == [3, 1]
     assert graph.targets_of(1).tolist() == []
     assert (graph.node_count, graph.edge_count) == (4, 5)
+
+
+def test_degrees_add_up_to_where_edges_begin() -> None:
+    assert offsets_of(np.array([2, 0, 300], np.uint32)).tolist() == [0, 2, 2, 302]
+    assert offsets_of(np.zeros(0, np.uint32)).tolist() == [0]
+    assert offsets_of(np.full(3, 0xFFFFFFFF, np.uint32)).tolist() == [0, 4294967295, 8589934590, 12884901885]
 
 
 def test_a_graph_without_edges_has_only_offsets() -> None:

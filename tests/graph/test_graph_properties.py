@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from heldby.graph.csr import NONE
 from heldby.graph.dominators import dominators, retained, tops
 from heldby.graph.merged import merged
+from heldby.graph.predecessors import predecessors
 from tests.graph.families import Edges, brute_force_idoms, graph_of, reached_without
 
 
@@ -95,3 +98,25 @@ def test_the_order_of_edges_does_not_matter(graph: tuple[int, Edges], random: ob
     one, other = (dominators(graph_of(nodes, e)).idom_of_vertices() for e in (edges, shuffled))
     assert np.array_equal(one, other)
     assert np.array_equal(one == NONE, [v not in reached_without(nodes, edges) for v in range(nodes)])
+
+
+@settings(max_examples=300, deadline=None)
+@given(graphs(), st.data())
+def test_predecessors_of_any_vertices_are_every_edge_into_them(
+    nodes_and_edges: tuple[int, Edges], data: st.DataObject
+) -> None:
+    graph = graph_of(*nodes_and_edges)
+    tree = dominators(graph)
+    wanted = data.draw(st.sets(st.integers(0, graph.node_count - 1)))
+    expected = [
+        (v, edge)
+        for v in range(graph.node_count)
+        if tree.number[v] != NONE
+        for edge in range(graph.offsets[v], graph.offsets[v + 1])
+        if graph.targets[edge] in wanted - {v}
+    ]
+
+    with mock.patch("heldby.graph.predecessors._ROOM", 2):
+        sources, edges = predecessors(graph, tree, np.array(sorted(wanted), np.uint32))
+
+    assert list(zip(sources.tolist(), edges.tolist(), strict=True)) == expected

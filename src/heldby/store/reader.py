@@ -99,10 +99,3 @@ def _highest(values: NDArray[Any], none: bool) -> int:
     # NONE and 1 is 0. In stretches that the CPU's caches hold.
     parts = (values[low : low + _STRETCH] + np.uint32(1) for low in range(0, values.size, _STRETCH))
     return max(int(part.max()) for part in parts) - 1
-
-
-def degrees_to_offsets(degrees: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Return where the edges of each vertex begin, ``int64[n + 1]``."""
-    offsets = np.zeros(degrees.size + 1, np.int64)
-    np.cumsum(degrees, out=offsets[1:])
-    return offsets

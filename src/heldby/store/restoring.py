@@ -21,7 +21,7 @@ from heldby.golang.profile.memory_profile import MemoryProfile
 from heldby.golang.types.type_layout import LabelTable, Program, TypeLayouts
 from heldby.golang.types.types import Field, GoType, MadeTypes, TypeTable
 from heldby.golang.typing.object_types import ObjectTypes
-from heldby.graph.csr import Graph
+from heldby.graph.csr import Graph, offsets_of
 from heldby.graph.deferral import Deferred
 from heldby.graph.dominators import DominatorTree
 from heldby.graph.merged import MergedTree
@@ -36,7 +36,7 @@ from heldby.store.arrays import Damaged
 from heldby.store.contents import TABLES
 from heldby.store.lazily import lazily
 from heldby.store.plain import from_plain
-from heldby.store.reader import Reader, degrees_to_offsets
+from heldby.store.reader import Reader
 
 _PATH_COLUMNS: Final = tuple(column.name for column in TABLES["paths"])
 
@@ -125,7 +125,7 @@ class _Parts:
         )
 
     def _read_offsets(self) -> NDArray[np.int64]:
-        offsets = degrees_to_offsets(self._reader.column("vertices", "degree"))
+        offsets = offsets_of(self._reader.column("vertices", "degree"))
         if int(offsets[-1]) != self._reader.sizes["edges"]:
             self._reader.give_up(Damaged("the degrees do not add up to the edges"))
             return self._reader.fresh.graph.offsets
@@ -169,7 +169,7 @@ class _Parts:
         )
 
     def _read_starts(self) -> NDArray[np.int64]:
-        starts = degrees_to_offsets(self._reader.column("heads", "referrers"))
+        starts = offsets_of(self._reader.column("heads", "referrers"))
         if int(starts[-1]) != self._reader.sizes["referrers"]:
             self._reader.give_up(Damaged("the heads' referrers do not add up"))
             return self._reader.fresh.retained_sets.starts
