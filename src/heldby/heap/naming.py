@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Final
 
@@ -105,7 +106,7 @@ class Naming:
         count = np.uint32(len(self._objects))
         columns, label, unknown = self._tables
         objects = np.where(sources <= count, sources, np.uint32(0))
-        label_chosen(self._view, self.types.packed, columns, label, unknown, objects, edges, out)
+        label_chosen(self.label_view, self.types.packed, columns, label, unknown, objects, edges, out)
         rooted = np.flatnonzero(sources > count)
         if rooted.size:
             out[rooted] = self._root_labels(self._references.words[edges[rooted]])
@@ -126,19 +127,30 @@ class Naming:
         """
         return self._word_facts(self._tables[0].slot_target, edges, sources)
 
+    def word_marks(
+        self, wanted: Callable[[NDArray[np.uint8], NDArray[np.uint32]], NDArray[np.bool_]]
+    ) -> tuple[TypeColumns, NDArray[np.uint8]]:
+        """Return the types, and of each word of their programs whether it is `wanted`, ``uint8[slots]``.
+
+        `wanted` is given kind and type of every word, as `word_kinds` and `word_targets` say them.
+        """
+        columns, _, _ = self._tables
+        return columns, wanted(columns.slot_kind, columns.slot_target).astype(np.uint8)
+
     def _word_facts(
         self, facts: NDArray[np.uint32], edges: NDArray[np.int64], sources: NDArray[np.uint32]
     ) -> NDArray[np.uint32]:
         out = np.zeros(edges.size, np.uint32)
         columns, _, _ = self._tables
         label_chosen(
-            self._view, self.types.packed, columns, facts, np.zeros(1, np.uint32), sources, edges, out
+            self.label_view, self.types.packed, columns, facts, np.zeros(1, np.uint32), sources, edges, out
         )
         return out
 
     @cached_property
-    def _view(self) -> HeapView:
-        # Labels depend on spans and words only; addresses and targets would be read from disk for nothing.
+    def label_view(self) -> HeapView:
+        """Spans and words as the typing kernels read them; the other arrays are empty."""
+        # Labels depend on nothing else; addresses and targets would be read from disk for nothing.
         return label_view(self._objects, self._references)
 
     @cached_property

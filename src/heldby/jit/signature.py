@@ -9,6 +9,7 @@ strides. A tuple has those of its fields.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from typing import Any, TypeAlias
 
@@ -38,9 +39,9 @@ def _unpack(value: Any, words: Words) -> Kind:
         words += (0, 0, value.size, value.itemsize, value.ctypes.data, *shape, *value.strides)
         flags = value.flags
         layout = "C" if flags.c_contiguous else "F" if flags.f_contiguous else "A"
-        return value.dtype.name, len(shape), layout, flags.writeable, flags.aligned
+        return _name(value.dtype), len(shape), layout, flags.writeable, flags.aligned
     if isinstance(value, np.generic):
-        name = value.dtype.name
+        name = _name(value.dtype)
         words.append(float(value) if name in FLOATS else int(value))
         return name
     if isinstance(value, bool | int | float):
@@ -53,6 +54,12 @@ def _unpack(value: Any, words: Words) -> Kind:
         fields = tuple(_unpack(field, words) for field in value)
         return (None if type(value) is tuple else type(value)), fields
     raise TypeError(f"kernels take arrays, numbers and tuples of them, not {type(value).__name__}")
+
+
+@cache
+def _name(dtype: np.dtype[Any]) -> str:
+    # NumPy makes it anew each time, 4 µs.
+    return dtype.name
 
 
 def flattened(kinds: Sequence[Kind]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.analysis.drilldown.string_values import Strings, string_values
+from heldby.analysis.drilldown.string_values import Strings, joined, strings_of_objects, strings_of_roots
 from heldby.golang.texts.text_kernels import copy_pieces
 from heldby.sql.facts import Facts, Known, Texts
 
@@ -19,7 +19,8 @@ _STRETCH: Final = 1 << 18
 
 def find_strings(facts: Facts) -> Strings:
     """Return the string values of all objects and variables. O(references)."""
-    return string_values(facts.heap, facts.edges, facts.sources[facts.edges], facts.targets[facts.edges])
+    heap = facts.heap
+    return joined([*(part.copy() for part in strings_of_objects(heap)), strings_of_roots(heap)])
 
 
 def texts_of(facts: Facts, strings: Strings) -> list[str | None]:
@@ -47,13 +48,13 @@ def string_column(name: str) -> Callable[[Facts], Any]:
 
     def values(facts: Facts) -> NDArray[Any] | Known | Texts:
         strings = facts.shared(find_strings)
-        heap, sources = facts.heap, facts.sources[strings.edges]
+        heap, sources = facts.heap, strings.source
         if name == "source":
             return facts.address_of(sources)
         if name == "root":
             return facts.root_of(sources)
         if name == "object":
-            return heap.objects.addr[facts.targets[strings.edges]]
+            return heap.objects.addr[strings.target]
         if name == "address":
             return strings.address, ~strings.known
         if name == "bytes":

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.drilldown.references import names_of
-from heldby.analysis.drilldown.string_values import string_values
+from heldby.analysis.drilldown.string_values import (
+    Strings,
+    joined,
+    strings_of_objects,
+    strings_of_roots,
+)
 from heldby.analysis.drilldown.text_patterns import LONGEST, NOT_CAPTURED, TextPattern, text_pattern
 from heldby.analysis.holding.holder_tree import HolderTree
 from heldby.analysis.holding.ownership import ownership_of
@@ -20,7 +25,6 @@ from heldby.golang.texts.text_kernels import copy_pieces
 from heldby.graph.csr import NONE
 from heldby.heap.heap import Heap
 
-_STRETCH: Final = 1 << 17
 _SHORT: Final = 1 << 10
 _SHOWN: Final = 256
 _HOLDERS_NAMED: Final = 3
@@ -44,22 +48,6 @@ class TextScope:
 ALL_TEXTS: Final = TextScope()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Texts:
-    """Texts by the references to them."""
-
-    edges: NDArray[np.int64]
-    source: NDArray[np.uint32]
-    target: NDArray[np.uint32]
-    address: NDArray[np.uint64]
-    length: NDArray[np.int64]
-
-    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> _Texts:
-        return _Texts(
-            self.edges[rows], self.source[rows], self.target[rows], self.address[rows], self.length[rows]
-        )
-
-
 def find_text(
     heap: Heap, tree: HolderTree, pattern: str, *, scope: TextScope = ALL_TEXTS, limit: int | None = None
 ) -> Table:
@@ -78,7 +66,7 @@ def find_text(
     """
     wanted = text_pattern(pattern)
     search = _Search(heap, wanted)
-    for texts, unknown in _stretches(heap, scope):
+    for texts, unknown in _texts(heap, scope):
         search.add(texts, unknown)
     found = search.finish()
     held = ownership_of(tree)
@@ -92,32 +80,19 @@ def find_text(
     return _table(heap, tree, shown, names, owners[:limit], found.edges.size, title, tuple(notes))
 
 
-def _stretches(heap: Heap, scope: TextScope) -> Iterator[tuple[_Texts, int]]:
-    """Give the texts of a stretch of vertices at a time, and how many have a place or length that is not known."""
-    graph, deferred = heap.graph, heap.deferred
-    first_root = heap.object_count + 1
+def _texts(heap: Heap, scope: TextScope) -> Iterator[tuple[Strings, int]]:
+    """Give the texts of some objects at a time, and how many have a place or length that is not known."""
     # Texts lie in objects without pointers.
-    plain = np.zeros(graph.node_count, np.bool_)
-    plain[:first_root] = heap.objects.noscan() if scope.texts is None else heap.objects.noscan() & scope.texts
+    plain = heap.objects.noscan() if scope.texts is None else heap.objects.noscan() & scope.texts
     plain[0] = False
-    vertices = graph.node_count if scope.sources is None else first_root
-    for first in range(1, vertices, _STRETCH):
-        last = min(first + _STRETCH, vertices)
-        low, high = int(graph.offsets[first]), int(graph.offsets[last])
-        targets = graph.targets[low:high].copy()
-        put_back = slice(*np.searchsorted(deferred.edges, (low, high)))
-        targets[deferred.edges[put_back] - low] = deferred.targets[put_back]
-        counted = heap.tree.number[first:last] != np.uint32(NONE)
-        if scope.sources is not None:
-            counted &= scope.sources[first:last]
-        degrees = np.diff(graph.offsets[first : last + 1])
-        edges = np.flatnonzero(plain[targets] & np.repeat(counted, degrees))
-        sources = np.repeat(np.arange(first, last, dtype=np.uint32), degrees)[edges]
-        strings = string_values(heap, edges + low, sources, targets[edges], with_bytes=True)
-        source, target = sources[strings.rows], targets[edges[strings.rows]]
-        texts = _Texts(strings.edges, source, target, strings.address, strings.length)
-        enough = strings.length >= scope.least_bytes
-        yield texts.take(strings.known & enough), int((~strings.known).sum())
+    reached = heap.tree.reached
+    counted = reached[: plain.size] if scope.sources is None else reached[: plain.size] & scope.sources
+    parts = strings_of_objects(heap, counted, with_bytes=True)
+    roots = [] if scope.sources is not None else [strings_of_roots(heap, with_bytes=True)]
+    for strings in chain(parts, roots):
+        texts = strings.take(plain[strings.target] & reached[strings.source])
+        enough = texts.length >= scope.least_bytes
+        yield texts.take(texts.known & enough), int((~texts.known).sum())
 
 
 class _Search:
@@ -126,29 +101,29 @@ class _Search:
     def __init__(self, heap: Heap, pattern: TextPattern) -> None:
         self._heap = heap
         self._pattern = pattern
-        self._found: list[_Texts] = []
-        self._long: list[_Texts] = []
+        self._found: list[Strings] = []
+        self._long: list[Strings] = []
         self._missing = self._unknown = 0
         self._cut = False
         self.total = 0
 
-    def add(self, texts: _Texts, unknown: int) -> None:
+    def add(self, texts: Strings, unknown: int) -> None:
         """Search the short ones of `texts` and put the others aside."""
         self.total += texts.edges.size + unknown
         self._unknown += unknown
         short = texts.length <= _SHORT
         self._look(texts.take(short))
         if not short.all():
-            self._long.append(texts.take(~short))
+            self._long.append(texts.take(np.flatnonzero(~short)))
 
-    def _look(self, texts: _Texts) -> None:
+    def _look(self, texts: Strings) -> None:
         matches = self._pattern.matches(self._heap, texts.address, texts.length)
         self._missing += int((matches == NOT_CAPTURED).sum())
-        self._found.append(texts.take(matches == 1))
+        self._found.append(texts.take(np.flatnonzero(matches == 1)))
 
-    def finish(self) -> _Texts:
+    def finish(self) -> Strings:
         """Search the long ones, and return all that was found, in the order of the references."""
-        texts = _joined(self._long)
+        texts = joined(self._long)
         order = np.lexsort((texts.length, texts.address))
         texts = texts.take(order)
         new = np.ones(order.size, np.bool_)
@@ -157,7 +132,7 @@ class _Search:
         self._missing += int((matches == NOT_CAPTURED).sum())
         self._cut = self._pattern.expression is not None and bool((texts.length > LONGEST).any())
         self._found.append(texts.take((matches == 1)[np.cumsum(new) - 1] if order.size else slice(0)))
-        found = _joined(self._found)
+        found = joined(self._found)
         return found.take(np.argsort(found.edges, kind="stable"))
 
     def notes(self) -> list[str]:
@@ -175,19 +150,6 @@ class _Search:
         return notes
 
 
-def _joined(parts: list[_Texts]) -> _Texts:
-    nothing = np.zeros(0, np.uint32)
-    none = _Texts(np.zeros(0, np.int64), nothing, nothing, np.zeros(0, np.uint64), np.zeros(0, np.int64))
-    parts = [none, *parts]
-    return _Texts(
-        np.concatenate([part.edges for part in parts]),
-        np.concatenate([part.source for part in parts]),
-        np.concatenate([part.target for part in parts]),
-        np.concatenate([part.address for part in parts]),
-        np.concatenate([part.length for part in parts]),
-    )
-
-
 def _by_holder(owners: NDArray[np.int32], names: list[str]) -> list[str]:
     """Say which holders have most of the texts that were found."""
     counts = np.bincount(owners[owners >= 0], minlength=len(names))
@@ -198,7 +160,7 @@ def _by_holder(owners: NDArray[np.int32], names: list[str]) -> list[str]:
 def _table(
     heap: Heap,
     tree: HolderTree,
-    texts: _Texts,
+    texts: Strings,
     names: list[str],
     owners: NDArray[np.int32],
     total: int,
@@ -230,7 +192,7 @@ def _table(
     )
 
 
-def _shown_texts(heap: Heap, texts: _Texts) -> list[str]:
+def _shown_texts(heap: Heap, texts: Strings) -> list[str]:
     lengths = np.minimum(texts.length, _SHOWN)
     starts = np.zeros(lengths.size + 1, np.int64)
     np.cumsum(lengths, out=starts[1:])
