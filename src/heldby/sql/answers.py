@@ -14,6 +14,7 @@ from heldby.sql.database import Database
 
 _KINDS: Final = {column.name: column.kind for table in CATALOG.values() for column in table.columns}
 _BYTES: Final = re.compile(r"bytes\)?$")
+_WINDOW: Final = 1 << 12
 _COUNT: Final = re.compile(r"^(count|n$|objects?$)|objects\)?$")
 
 
@@ -25,16 +26,18 @@ def ask(database: Database, query: str, *, limit: int | None = None) -> Table:
     Raises:
         UsageError, LimitExceeded: as for `Database.fetch`.
     """
-    relation, arrays = database.fetch(query, limit=limit)
+    # A few more rows than are shown tell how many there are without asking twice, mostly.
+    window = None if limit is None else max(limit, _WINDOW)
+    relation, arrays = database.fetch(query, limit=window)
     names = _distinct(relation.columns)
     columns = [
-        _column(name, str(kind), values)
+        _column(name, str(kind), values[:limit])
         for name, kind, values in zip(names, relation.types, arrays.values(), strict=True)
     ]
-    rows = len(columns[0]) if columns else 0
-    total = None
-    if limit is not None and rows == limit:
+    total = next((values.size for values in arrays.values()), 0)
+    if total == window:
         total = database.row_count(relation)
+    rows = len(columns[0]) if columns else 0
     return Table("query", tuple(columns), total_rows=total if total != rows else None)
 
 

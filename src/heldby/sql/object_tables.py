@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.analysis.drilldown.grouping import by_type_number, package_of_type
+from heldby.analysis.drilldown.grouping import package_of_type, type_numbers
 from heldby.analysis.table import Kind
 from heldby.golang.types.types import FIRST_DESCRIPTOR, GoType, TypeTable
 from heldby.golang.typing.object_types import EVIDENCE_NAMES
@@ -118,31 +118,32 @@ def _live(facts: Facts) -> NDArray[np.intp]:
     return np.flatnonzero(facts.heap.live)
 
 
-def _sum_by_type(facts: Facts, *, of_bytes: bool, live: bool) -> NDArray[Any]:
-    heap = facts.heap
-    rows = facts.types.of[1:]
-    chosen = heap.live[1:] if live else np.ones(rows.size, np.bool_)
-    weights = np.where(chosen, heap.objects.sizes()[1:] if of_bytes else 1, 0)
-    # Exact: sums of whole numbers below 2**53 in float64.
-    return np.bincount(rows, weights, len(facts.types.names)).astype(np.int64)
+def _live_sums(facts: Facts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return facts.types.sums(facts.heap, facts.heap.live)
+
+
+def _all_sums(facts: Facts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    chosen = np.ones(facts.heap.object_count + 1, np.bool_)
+    chosen[0] = False
+    return facts.types.sums(facts.heap, chosen)
 
 
 def _type_numbers(facts: Facts) -> NDArray[np.uint32]:
     """Return for each distinct name of a type its first number, as `Naming.type_of` has it."""
-    numbers, rows = by_type_number(facts.heap)
-    first = np.zeros(len(facts.types.names), np.uint32)
-    number_of: NDArray[np.uint32] = numbers[rows]
-    first[facts.types.of[::-1]] = number_of[::-1]
-    return first
+    name_of = facts.heap.naming.type_name
+    first: dict[str, int] = {}
+    for number in type_numbers(facts.heap).distinct.tolist():
+        first.setdefault(name_of(number), number)
+    return np.array([first[name] for name in facts.types.names], np.uint32)
 
 
 def _packages(facts: Facts) -> Texts:
     types = facts.heap.naming.types.layouts.types
-    return texts(package_of_type(types, number) for number in _type_numbers(facts).tolist())
+    return texts(package_of_type(types, number) for number in facts.shared(_type_numbers).tolist())
 
 
 def _value_bytes(facts: Facts) -> Known:
-    numbers = _type_numbers(facts)
+    numbers = facts.shared(_type_numbers)
     unknown = (numbers >= 1 << 31) | (numbers < 2)
     types = facts.heap.naming.types.layouts.types
     return types.size[np.where(unknown, 0, numbers >> 1)], unknown
@@ -160,21 +161,19 @@ TYPES: Final = TableOf(
             "of one value, of one element for `[]T`; NULL when unknown",
             _value_bytes,
         ),
-        ColumnOf("objects", Kind.COUNT, "live objects", partial(_sum_by_type, of_bytes=False, live=True)),
-        ColumnOf(
-            "bytes", Kind.BYTES, "of live objects (shallow)", partial(_sum_by_type, of_bytes=True, live=True)
-        ),
+        ColumnOf("objects", Kind.COUNT, "live objects", lambda f: f.shared(_live_sums)[0]),
+        ColumnOf("bytes", Kind.BYTES, "of live objects (shallow)", lambda f: f.shared(_live_sums)[1]),
         ColumnOf(
             "all_objects",
             Kind.COUNT,
             "objects, garbage included",
-            partial(_sum_by_type, of_bytes=False, live=False),
+            lambda f: f.shared(_all_sums)[0],
         ),
         ColumnOf(
             "all_bytes",
             Kind.BYTES,
             "of all objects, garbage included",
-            partial(_sum_by_type, of_bytes=True, live=False),
+            lambda f: f.shared(_all_sums)[1],
         ),
     ),
 )

@@ -57,15 +57,6 @@ class Grouping:
         return found
 
 
-def by_type_number(heap: Heap) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
-    """Return the distinct numbers in `Naming.type_of`, ascending, and the row of each object's among them.
-
-    O(objects); unlike ``np.unique`` it does not sort them.
-    """
-    types = TypeNumbers(heap)
-    return types.distinct, types.rows(np.arange(types.distinct.size, dtype=np.int32))
-
-
 def by_type(heap: Heap) -> Grouping:
     """Return the objects by the name of their type; types that are printed alike are one."""
     return _by_name(heap, heap.naming.type_name)
@@ -79,10 +70,15 @@ def by_package(heap: Heap) -> Grouping:
 
 def _by_name(heap: Heap, name_of: Callable[[int], str]) -> Grouping:
     """Return the objects by what `name_of` calls their type's number."""
-    types = TypeNumbers(heap)
+    types = type_numbers(heap)
     names: dict[str, int] = {}
     rows = [names.setdefault(name_of(number), len(names)) for number in types.distinct.tolist()]
     return Grouping(list(names), types.rows(np.array(rows, np.int32)))
+
+
+def type_numbers(heap: Heap) -> TypeNumbers:
+    """Return the distinct numbers in `Naming.type_of`, found once for each heap. O(objects)."""
+    return heap.result(TypeNumbers, lambda: TypeNumbers(heap))
 
 
 class TypeNumbers:
