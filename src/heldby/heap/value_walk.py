@@ -32,7 +32,7 @@ from heldby.heap.programs import read_only_pages
 
 _MOST_ROUNDS: Final = 64
 _MOST_STRANGE: Final = 1 << 12
-_FEWEST_AT_ONCE: Final = 1 << 14
+_FEWEST_AT_ONCE: Final = 1 << 11
 _MOST_AT_ONCE: Final = 1 << 20
 """Values to visit before what was read of the capture is given back: a small budget needs little memory."""
 _MOST_TOO_LARGE: Final = 16
@@ -97,7 +97,7 @@ class ValueWalk:
             budget: values to visit in all; units that are not reached are not `done`.
         """
         count = units.addr.size
-        at_once = min(max(budget >> 6, _FEWEST_AT_ONCE), _MOST_AT_ONCE)
+        at_once = min(max(budget >> 11, _FEWEST_AT_ONCE), _MOST_AT_ONCE)
         sizes, status = np.zeros((count, 3), np.int64), np.full(count, WAITING, np.uint8)
         notes = np.zeros(NOTE_COUNT, np.int64)
         stack = np.zeros((STACK_ROWS, STACK_COLUMNS), np.uint64)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from heldby.errors import FormatError, LimitExceeded
 from heldby.jit import inline_kernel, u64
 from heldby.memory.image import ADDRESS_END, PAGE_SIZE, ZEROS, Image, Segment
+from heldby.memory.sparse import sparse_zeros
 
 PAGE_MISSING = -1
 PAGE_ZERO = -2
@@ -68,7 +69,7 @@ def build_page_table(image: Image) -> PageTable:
             f"the memory is spread over {len(own):,} stretches of 64 MiB; at most {_MOST_BLOCKS:,} are read",
             cause="the core is damaged",
         )
-    directory = np.zeros(_DIRECTORY_SIZE, np.int32)
+    directory = sparse_zeros(_DIRECTORY_SIZE, np.int32)
     directory[own] = np.arange(1, len(own) + 1, dtype=np.int32)
     tables = np.full((len(own) + 2, _PAGES_PER_BLOCK), PAGE_MISSING, np.int64)
     tables[-1] = PAGE_ZERO

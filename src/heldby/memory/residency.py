@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from heldby.memory.image import ADDRESS_END, PAGE_SIZE
 from heldby.memory.residency_kernels import count_resident
+from heldby.memory.sparse import sparse_zeros
 
 _BLOCK_PAGES: Final = 1 << 14
 _STRETCH_PAGES: Final = 1 << 18
@@ -43,8 +44,9 @@ class Residency:
     """A set of pages by address, for kernels and for whoever counts its bytes.
 
     Attributes:
-        directory: ``int32[2**22]``, number of the block for each 64 MiB of addresses, -1 for none.
-        bits: ``uint64[blocks, 256]``, a bit for each page of 4 KiB.
+        directory: ``int32[2**22]``, number of the block for each 64 MiB of addresses, 0 for none: most of it is zeros,
+            which cost no memory.
+        bits: ``uint64[blocks, 256]``, a bit for each page of 4 KiB; those of block 0 are not looked at.
     """
 
     def __init__(self, directory: NDArray[np.int32], bits: NDArray[np.uint64]) -> None:
@@ -54,16 +56,16 @@ class Residency:
     @classmethod
     def of(cls, stretches: list[tuple[int, NDArray[np.bool_]]]) -> Residency:
         """Return the set of pages from ``(start, bool[pages])``; starts are whole pages. O(pages)."""
-        directory = np.full(ADDRESS_END >> 26, -1, np.int32)
-        blocks: list[NDArray[np.uint8]] = []
+        directory = sparse_zeros(ADDRESS_END >> 26, np.int32)
+        blocks = [np.zeros(_BLOCK_PAGES // 8, np.uint8)]
         for start, flags in stretches:
             page, used = start // PAGE_SIZE, 0
             while used < flags.size:
                 number, at = divmod(page + used, _BLOCK_PAGES)
                 part = flags[used : used + _BLOCK_PAGES - at]
                 if part.any() and number < directory.size:
-                    if directory[number] < 0:
-                        if len(blocks) == _MOST_BLOCKS:
+                    if not directory[number]:
+                        if len(blocks) > _MOST_BLOCKS:
                             break
                         directory[number] = len(blocks)
                         blocks.append(np.zeros(_BLOCK_PAGES // 8, np.uint8))
@@ -71,8 +73,7 @@ class Residency:
                     whole[at : at + part.size] = part
                     blocks[directory[number]] |= np.packbits(whole, bitorder="little")
                 used += part.size
-        table = np.stack(blocks) if blocks else np.zeros((1, _BLOCK_PAGES // 8), np.uint8)
-        return cls(directory, table.view(np.uint64))
+        return cls(directory, np.stack(blocks).view(np.uint64))
 
     def each(self, starts: NDArray[np.uint64], ends: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return for each range ``[start, end)`` how many of its bytes lie in these pages, ``int64[n]``."""

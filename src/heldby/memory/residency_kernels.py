@@ -11,7 +11,7 @@ from heldby.memory.image import ADDRESS_END
 def resident_bytes(directory, bits, low, high):
     """Return how many bytes of ``[low, high)`` lie in resident pages.
 
-    `directory` numbers the blocks of 64 MiB, -1 for one without a resident page; `bits` has 256 words for
+    `directory` numbers the blocks of 64 MiB, 0 for one without a resident page; `bits` has 256 words for
     each block.
     """
     high = min(high, u64(ADDRESS_END))
@@ -20,7 +20,7 @@ def resident_bytes(directory, bits, low, high):
         block = directory[low >> u64(26)]
         stop = ((low >> u64(26)) + ONE) << u64(26)
         stop = min(stop, high)
-        if block >= 0:
+        if block > 0:
             b = u64(block)
             while low < stop:
                 page = (low >> u64(12)) & u64(16383)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -26,27 +27,28 @@ _PACKAGE: Final = Path(__file__).parents[1]
 _ANALYSING: Final = ("memory", "binary", "golang", "graph", "heap", "analysis", "store")
 
 
-def identity_of(path: Path, data: Bytes) -> str:
-    """Return the identity of the file at `path` whose bytes are `data`; reads at most 3 MiB of it."""
-    facts = path.stat()
-    return f"{facts.st_size}-{facts.st_mtime_ns}-{digest_of(data)}"
+def identity_of(path: Path) -> str:
+    """Return the identity of the file at `path`; reads at most 3 MiB of it, and maps nothing."""
+    with path.open("rb", buffering=0) as file:
+        facts = os.fstat(file.fileno())
+        digest = _digest(facts.st_size, lambda low, high: os.pread(file.fileno(), high - low, low))
+    return f"{facts.st_size}-{facts.st_mtime_ns}-{digest}"
 
 
 def digest_of(data: Bytes) -> str:
     """Return a hash of the size, head, tail and samples of `data`."""
-    size = data.size
+    return _digest(data.size, lambda low, high: data[low:high].data)
+
+
+def _digest(size: int, read: Callable[[int, int], bytes | memoryview]) -> str:
     digest = hashlib.sha256(str(size).encode())
-
-    def add(low: int, high: int) -> None:
-        digest.update(data[low:high].data)
-
     if size <= 2 * _EDGE_BYTES + _SAMPLES * _SAMPLE_BYTES:
-        add(0, size)
+        digest.update(read(0, size))
     else:
-        add(0, _EDGE_BYTES)
+        digest.update(read(0, _EDGE_BYTES))
         for at in range(_EDGE_BYTES, size - _EDGE_BYTES, (size - 2 * _EDGE_BYTES) // _SAMPLES):
-            add(at, at + _SAMPLE_BYTES)
-        add(size - _EDGE_BYTES, size)
+            digest.update(read(at, at + _SAMPLE_BYTES))
+        digest.update(read(size - _EDGE_BYTES, size))
     return digest.hexdigest()[:32]
 
 

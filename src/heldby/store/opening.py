@@ -46,7 +46,7 @@ class Opened:
         problem: OSError | None = None
         for number, place in enumerate(places(capture)):
             try:
-                if identity_of(capture, self.heap.process.core.image.buffers[0]) != self._key["capture"]:
+                if identity_of(capture) != self._key["capture"]:
                     self._tell(f"{capture} changed meanwhile: its analysis is not kept")
                     return None
                 if number:
@@ -115,7 +115,7 @@ def _key_of(process: Process) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "analysis": analysis_version(),
-        "capture": identity_of(core.path, core.image.buffers[0]),
+        "capture": identity_of(core.path),
         "executable": digest_of(process.executable.data) if outside else None,
         "symbols": [digest_of(each.named_by.executable.data) for each in process.programs if each.named_by],
     }

@@ -18,6 +18,7 @@ from heldby.golang.objects.spans import PAGE_BYTES, SpanTable
 from heldby.heap.heap import Heap
 from heldby.memory.image import ADDRESS_END
 from heldby.memory.residency import Residency
+from heldby.memory.sparse import sparse_zeros
 from heldby.units import format_bytes, format_count, format_size_class
 
 LIVE_ROW: Final = "live objects"
@@ -176,7 +177,7 @@ def _by_span(objects: ObjectTable, states: NDArray[np.uint8], pages: Residency) 
 
 def _everything(spans: SpanTable) -> Residency:
     """Return the pages of all spans, as if all were resident."""
-    directory = np.full(ADDRESS_END >> 26, -1, np.int32)
+    directory = sparse_zeros(ADDRESS_END >> 26, np.int32)
     blocks = np.unique(
         np.concatenate((spans.base, spans.base + spans.pages * np.uint64(PAGE_BYTES) - np.uint64(1)))
         >> np.uint64(26)
@@ -191,8 +192,8 @@ def _everything(spans: SpanTable) -> Residency:
         if 1 < high - low < directory.size
     ]
     known = np.concatenate([blocks, *inner])
-    directory[known[known < directory.size]] = 0
-    return Residency(directory, np.full((1, 256), ~np.uint64(0), np.uint64))
+    directory[known[known < directory.size]] = 1
+    return Residency(directory, np.full((2, 256), ~np.uint64(0), np.uint64))
 
 
 def _classes(spans: SpanTable, virtual: NDArray[np.int64], shown: NDArray[np.int64]) -> tuple[RssPart, ...]:

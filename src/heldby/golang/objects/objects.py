@@ -22,6 +22,7 @@ from heldby.golang.objects.object_kernels import (
 )
 from heldby.golang.objects.spans import PAGE_BYTES, SpanTable
 from heldby.golang.runtime.runtime import Runtime
+from heldby.memory.sparse import sparse_zeros
 
 _N = TypeVar("_N", bound=np.generic)
 
@@ -236,7 +237,7 @@ def _slot_index(
     page = (spans.base >> np.uint64(13)).astype(np.int64)[owner] + within
     arena_of_page = page >> (ARENA_SHIFT - 13)
     arenas = np.unique(arena_of_page)
-    directory = np.zeros(DIRECTORY_SIZE, np.int32)
+    directory = sparse_zeros(DIRECTORY_SIZE, np.int32)
     directory[arenas] = np.arange(1, arenas.size + 1, dtype=np.int32)
     pages = np.full((arenas.size + 1, SPAN_PAGES_PER_ARENA), -1, np.int32)
     pages.reshape(-1)[

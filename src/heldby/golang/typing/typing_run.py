@@ -19,6 +19,7 @@ from heldby.golang.typing.shape_kernels import read_object_words
 from heldby.golang.typing.type_word_kernels import BY_CHOICE, TypeColumns, TypingState
 from heldby.golang.typing.typing_arrays import RootSlots, heap_view, type_columns
 from heldby.golang.typing.typing_kernels import propagate
+from heldby.memory.sparse import sparse_zeros
 
 _MAX_STRANGE: Final = 1 << 16
 _MAX_ROUNDS: Final = 4096
@@ -63,7 +64,7 @@ class TypingRun:
             evidence=np.zeros(len(objects) + 1, np.uint8),
             queued=np.zeros(items, np.uint8),
             queue=np.zeros(items + 1, np.uint32),
-            deferred=np.zeros(items + 1, np.uint32),
+            deferred=sparse_zeros(items + 1, np.uint32),
             needed=np.zeros(1, np.uint8),
             strange=np.zeros(_MAX_STRANGE, np.uint64),
         )
