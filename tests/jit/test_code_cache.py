@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -11,35 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from heldby import jit
 from heldby.jit import code_cache
-from heldby.jit.code_cache import CompiledKernel
-
-JIT = Path(jit.__file__).parent
-HELPER = """
-from heldby.jit import inline_kernel
-STEP = {step}
-@inline_kernel
-def shift(x):
-    return x + STEP
-"""
-CALLER = """# mypy: ignore-errors
-import numpy as np
-from heldby.jit import kernel
-from heldby.help_kernels import (
-    shift,
-)
-@kernel
-def run(x):
-    return shift(x)
-"""
-RUN = """
-from heldby import jit
-compiled = []
-with jit.watch_compilation(lambda kernel, kinds: compiled.append(kernel.__name__)):
-    from heldby.call_kernels import run
-    print(run(1), compiled, jit.cache_folder() is not None)
-"""
+from heldby.jit.kernel_files import CompiledKernel
+from tests.jit.small_package import HELPER, RUN, run
 
 NO_ACCOUNT = """
 import pwd
@@ -47,33 +20,6 @@ def getpwuid(uid):
     raise KeyError(uid)
 pwd.getpwuid = getpwuid
 """
-
-
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    """A package of the same name with this `jit` and two kernel modules of its own."""
-    package = tmp_path / "lib" / "heldby"
-    package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    shutil.copytree(JIT, package / "jit", ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "help_kernels.py").write_text(HELPER.format(step=1))
-    (package / "call_kernels.py").write_text(CALLER)
-    return package
-
-
-def run(package: Path, code: str = RUN, **environment: str) -> str:
-    """Run `code` with `package` in a fresh process; PATH and `environment` are all that it gets."""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(package.parent), **environment},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return done.stdout.strip()
 
 
 def test_the_second_process_finds_what_the_first_compiled(package: Path, tmp_path: Path) -> None:

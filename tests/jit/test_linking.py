@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from heldby.jit import u64
-from heldby.jit.code_cache import CompiledKernel
 from heldby.jit.compiling import compiled
+from heldby.jit.kernel_files import CompiledKernel
 from heldby.jit.linking import CannotLink, _loaded_by_llvm, _Object, load
 from heldby.jit.signature import unpacked
 

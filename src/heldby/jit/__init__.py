@@ -13,8 +13,9 @@ Rules for kernels (measured; see docs/decisions/0003-numba-kernels.md):
 Kernels live in modules called ``*kernels.py`` and are the only functions that loop over objects,
 references or frames.
 
-Numba compiles them, and is imported only for that. What it made is kept (`code_cache`) and loaded by
-ourselves (`linking`): Numba and LLVM take 65 MiB and a quarter of a second of every process that imports them.
+Numba compiles them, and is imported only for that. What it made comes with the package (`shipped`) or is kept
+(`code_cache`), and is loaded by ourselves (`linking`): Numba and LLVM take 65 MiB and a quarter of a second of
+every process that imports them.
 """
 
 from __future__ import annotations

@@ -11,8 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from heldby.jit.code_cache import CompiledKernel, kept
+from heldby.jit.code_cache import kept
+from heldby.jit.kernel_files import CompiledKernel
 from heldby.jit.linking import load
+from heldby.jit.shipped import shipped
 from heldby.jit.signature import FLOATS, Kind, Words, flattened, unpacked
 
 _DONE: Final = (0, -2)  # RETCODE_OK, RETCODE_NONE of numba/core/callconv.py
@@ -57,8 +59,12 @@ class Kernel:
         return loaded(words)
 
     def compiled(self, kinds: Sequence[Kind]) -> CompiledKernel:
-        """Return the machine code for arguments of these `kinds`, from the cache or made now."""
-        with kept(Path(self.function.__code__.co_filename), self.function.__name__, kinds) as place:
+        """Return the machine code for arguments of these `kinds`: shipped, from the cache, or made now."""
+        module, name = Path(self.function.__code__.co_filename), self.function.__name__
+        found = shipped(module, name, kinds)
+        if found is not None:
+            return found
+        with kept(module, name, kinds) as place:
             found = place.read()
             if found is None:
                 for started in _watching:

@@ -1,23 +1,17 @@
 """Where machine code is kept: fresh after changes, in safe folders only, and never a reason to fail.
 
-A folder for each module of kernels is named after a digest of that module and of all modules of ours that it
-imports, below one for the versions of Python, Numba and llvmlite, the CPU, and how this package compiles. Folders
-that others could write to are not used, because what they hold is executed (and heldby is often run with sudo,
-where HOME may be someone else's). Without any folder, each process compiles anew.
-
-A file holds one kernel for one list of kinds of arguments: a magic number, the SHA-256 of the rest, a line of JSON,
-and an object file. A damaged file is a miss.
+The files (`kernel_files`) lie in a folder named after the versions of Python, Numba and llvmlite, the CPU, and how
+this package compiles. Folders that others could write to are not used, because what they hold is executed (and
+heldby is often run with sudo, where HOME may be someone else's). Without any folder, each process compiles anew.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import platform
 import pwd
-import re
 import shutil
 import stat
 import sys
@@ -28,27 +22,15 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from heldby.jit.signature import Kind, encoded
+from heldby.jit.kernel_files import CompiledKernel, compiler_sources, place_of, read_kernel, write_kernel
+from heldby.jit.signature import Kind
 
-_PACKAGE: Final = Path(__file__).parents[1]
-_HERE: Final = Path(__file__).parent
-_IMPORT = re.compile(r"^from (?P<module>heldby[\w.]*) import (?P<names>\([^)]*\)|[^\n#]*)", re.MULTILINE)
-_MAGIC: Final = b"heldby kernel 1\0"
-_TOUCHED_EVERY_S = 86_400
-_STALE_AFTER_S = 30 * 86_400
-_WAIT_S = 0.02
-_LONGEST_WAIT = 1000  # times `_WAIT_S`; the slowest kernel takes 4 s
-
-
-class CompiledKernel(NamedTuple):
-    """A kernel's object file, the name of the function in it, and what that returns."""
-
-    code: bytes
-    entry: str
-    returns: str | list[str] | None
-    """The NumPy name of a number, those of a tuple's, or None."""
+_TOUCHED_EVERY_S: Final = 86_400
+_STALE_AFTER_S: Final = 30 * 86_400
+_WAIT_S: Final = 0.02
+_LONGEST_WAIT: Final = 1000  # times `_WAIT_S`; the slowest kernel takes 4 s
 
 
 class Place:
@@ -62,24 +44,15 @@ class Place:
         """Return what is kept; None gives the turn to compile it, until `close`."""
         if self._path is None:
             return None
-        found = _read(self._path)
-        return _read(self._path) if found is None and self._take_turn(self._path) else found
+        found = read_kernel(self._path)
+        return read_kernel(self._path) if found is None and self._take_turn(self._path) else found
 
     def write(self, made: CompiledKernel) -> None:
         """Keep it; a full disk is no reason to stop."""
         if self._path is None:
             return
-        header = json.dumps({"entry": made.entry, "returns": made.returns}).encode()
-        body = header + b"\n" + made.code
         with suppress(OSError):
-            descriptor, temporary = tempfile.mkstemp(dir=self._path.parent)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(_MAGIC + hashlib.sha256(body).digest() + body)
-                Path(temporary).replace(self._path)
-            except OSError:
-                Path(temporary).unlink()
-                raise
+            write_kernel(self._path, made)
 
     def close(self) -> None:
         """Let others have their turn."""
@@ -118,27 +91,13 @@ def _path(module: Path, name: str, kinds: Sequence[Kind]) -> Path | None:
     base = cache_folder()
     if base is None:
         return None
-    folder = base / _module_folder(module)
+    path = base / place_of(module, name, kinds)
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
     except OSError:
         return None
-    _mark_used(folder)
-    written = json.dumps([encoded(kind) for kind in kinds])
-    return folder / f"{name}-{hashlib.sha256(written.encode()).hexdigest()[:16]}.kernel"
-
-
-def _read(path: Path) -> CompiledKernel | None:
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    start = len(_MAGIC) + hashlib.sha256().digest_size
-    body = data[start:]
-    if data[:start] != _MAGIC + hashlib.sha256(body).digest():
-        return None
-    header, _, code = body.partition(b"\n")
-    return CompiledKernel(code=code, **json.loads(header))
+    _mark_used(path.parent)
+    return path
 
 
 @cache
@@ -167,7 +126,7 @@ def _environment() -> str:
     made_with += [
         f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("NUMBA_")
     ]
-    made_with += [path.read_text("utf-8") for path in sorted(_HERE.glob("*.py"))]
+    made_with.append(compiler_sources())
     return hashlib.sha256(repr(made_with).encode()).hexdigest()[:16]
 
 
@@ -182,26 +141,6 @@ def _processor() -> list[str]:
     wanted = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags", "Features", "CPU ")
     first = Path("/proc/cpuinfo").read_text("utf-8").split("\n\n", 1)[0]
     return [platform.machine(), *(line for line in first.splitlines() if line.startswith(wanted))]
-
-
-@cache
-def _module_folder(module: Path) -> str:
-    """Return the name of the folder for the kernels of `module`: it differs when any source differs."""
-    digest = hashlib.sha256()
-    seen: set[Path] = set()
-    waiting = [module]
-    while waiting:
-        path = waiting.pop()
-        if path in seen or not path.is_file():
-            continue
-        seen.add(path)
-        source = path.read_text("utf-8")
-        digest.update(source.encode() + b"\0")
-        for found in _IMPORT.finditer(source):
-            folder = _PACKAGE.joinpath(*found["module"].split(".")[1:])
-            names = [name.split()[0] for name in found["names"].strip("()").split(",") if name.strip()]
-            waiting += [folder.with_suffix(".py"), *(folder / f"{name}.py" for name in names)]
-    return f"{module.stem}-{digest.hexdigest()[:16]}"
 
 
 def _candidates() -> Iterator[Path]:

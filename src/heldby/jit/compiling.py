@@ -29,7 +29,7 @@ from numba.core.typed_passes import NativeLowering
 from numba.core.untyped_passes import FixupArgs
 
 from heldby.jit import instructions
-from heldby.jit.code_cache import CompiledKernel
+from heldby.jit.kernel_files import CompiledKernel
 from heldby.jit.signature import Kind, is_array
 
 _NUMBERS: Final = (ir.Const, ir.Global, ir.FreeVar)
