@@ -3,8 +3,9 @@
     .venv/bin/python -m tools.record_kernels CORE [CORE...]
 
 ``run`` lists what the first screen compiles, in its order (by the first core; kernels that only another kind of core
-needs come before), ``questions`` what the other commands compile beyond that, asked of each core, once of a fresh
-analysis and once of a kept one. Take cores of stripped and unstripped programs of several releases.
+needs come before), ``questions`` what the other commands compile beyond that, asked of each core: of the kept
+analysis, and of a fresh one where that takes no time. Take cores of stripped and unstripped programs of several
+releases, one with a memory profile among them.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ TABLES = (
     "strings",
     "dominators",
 )
+_LARGE = 1 << 25
 DIMENSIONS = ("type", "holder", "package", "module", "root", "size-class", "goroutine")
 
 
@@ -84,7 +86,9 @@ def compiling() -> Iterator[list[dict[str, Any]]]:
 
 def ask_all(core: str, folder: Path) -> None:
     """Ask everything of one core."""
-    for fresh in (["--no-cache"], []):
+    # A fresh analysis of a large capture takes seconds for each question; small ones tell the same.
+    ways = [["--no-cache"], []] if Path(core).stat().st_size < _LARGE else [[]]
+    for fresh in ways:
         answer = json.loads(ask("top", core, "--by", "type", "--limit", "5", "--format", "json", *fresh))
         types = [row["type"] for row in answer["rows"]]
         holders = json.loads(ask("top", core, "--by", "holder", "--format", "json", *fresh))["rows"]

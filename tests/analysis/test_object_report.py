@@ -70,7 +70,7 @@ def test_an_object_tells_what_it_costs_and_who_keeps_it(go: Toolchain) -> None:
 
 
 def _is_entry(heap: Heap, vertex: int) -> bool:
-    if heap.naming.type_name(int(heap.naming.type_of[vertex])) != "main.Entry":
+    if heap.naming.type_name(heap.naming.type_at(int(vertex))) != "main.Entry":
         return False
     number = int(heap.tree.number[vertex])
     return bool(heap.live[vertex]) and int(heap.retained_bytes[number]) == 32 + 48 + 1024

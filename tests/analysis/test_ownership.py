@@ -57,7 +57,7 @@ def test_objects_below_a_row_belong_to_it(go: Toolchain) -> None:
 
     members = np.flatnonzero(ownership.of_all() == documents)
 
-    types = {tree.heap.naming.type_name(int(tree.heap.naming.type_of[member])) for member in members}
+    types = {tree.heap.naming.type_name(tree.heap.naming.type_at(int(member))) for member in members}
     assert "main.Document" in types
     assert set(tree.paths.path_of[tree.heap.tree.number[members]].tolist()) == {
         ownership.rows[documents].path

@@ -30,4 +30,4 @@ def test_what_waits_for_a_blocked_finalizer_is_live(mode: Mode, go: Toolchain) -
     assert int((heap.live & (heap.sizes[: heap.object_count + 1] == 1024)).sum()) >= 499
     if go.minor >= "1.24":
         assert int((heap.live & (heap.sizes[: heap.object_count + 1] == 2048)).sum()) >= 499
-    assert [heap.naming.type_name(int(heap.naming.type_of[i])) for i in lost] == []
+    assert [heap.naming.type_name(heap.naming.type_at(int(i))) for i in lost] == []

@@ -78,7 +78,7 @@ def read(name: str, toolchain: Toolchain, mode: Mode) -> Reading:
 
     def describe(chosen: NDArray[np.bool_]) -> tuple[tuple[str, str], ...]:
         return tuple(
-            (hex(int(heap.objects.addr[number])), heap.naming.type_name(int(heap.naming.type_of[number])))
+            (hex(int(heap.objects.addr[number])), heap.naming.type_name(heap.naming.type_at(int(number))))
             for number in np.flatnonzero(chosen)[:20]
         )
 

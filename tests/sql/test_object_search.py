@@ -111,7 +111,7 @@ def test_elements_of_slices_are_values_of_their_own(go: Toolchain) -> None:
 def _type_of_run(heap: Heap, ready: Mapping[str, Any]) -> str:
     """Return what the backing array is called: ``[]main.Inner``, or ``[3]main.Inner`` where its size is known."""
     vertex = int(heap.objects.find(np.array([ready["run"]], np.uint64))[0])
-    return heap.naming.type_name(int(heap.naming.type_of[vertex]))
+    return heap.naming.type_name(heap.naming.type_at(vertex))
 
 
 def test_maps_are_found_by_their_length(go: Toolchain) -> None:

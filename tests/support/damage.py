@@ -164,7 +164,7 @@ class Capture:
         objects, naming = self.heap.objects, self.heap.naming
         by_kind: dict[str, list[int]] = {}
         for number in np.random.default_rng(1).permutation(len(objects))[:4000] + 1:
-            name = naming.type_name(int(naming.type_of[number]))
+            name = naming.type_name(naming.type_at(int(number)))
             kind = "objects"
             for mark in ("map", "chan", "table", "runtime.", "unknown", "[]", "func"):
                 if mark in name:

@@ -38,7 +38,7 @@ def places(heap: Heap) -> list[Place]:
     vertices = heap.tree.order
     is_object = (vertices > 0) & (vertices <= np.uint32(heap.object_count))
     objects = vertices[is_object]
-    keys = np.stack((tree.paths.path_of[is_object], heap.naming.type_of[objects]), axis=1)
+    keys = np.stack((tree.paths.path_of[is_object], heap.naming.types_of(objects)), axis=1)
     distinct, inverse, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
     sums = np.bincount(inverse.reshape(-1), heap.sizes[objects], minlength=len(distinct))
     return [
@@ -75,7 +75,9 @@ def _users(heap: Heap, row: int) -> list[str]:
 
 def types_of(heap: Heap) -> Counter[str]:
     """Return how many live objects of each type there are, by name."""
-    numbers, counts = np.unique(heap.naming.type_of[heap.live], return_counts=True)
+    numbers, counts = np.unique(
+        heap.naming.types_of(np.flatnonzero(heap.live).astype(np.uint32)), return_counts=True
+    )
     found: Counter[str] = Counter()
     for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
         found[_type(heap, number)] += count

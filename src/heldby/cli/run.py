@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from heldby.store import Opened
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
-_LARGE_ARRAY: Final = 1 << 17
+_LARGE_ARRAY: Final = 1 << 20
+_KEPT: Final = 1 << 21
 
 
 @dataclass(slots=True)
@@ -135,14 +136,15 @@ def return_freed_arrays() -> None:
     """Have the C library give arrays that are freed back to the system, however large those before them were.
 
     glibc keeps blocks up to the size of the largest one freed so far (mallopt(3), M_MMAP_THRESHOLD), and what
-    lies between those that live is lost: 30 MiB at a million objects.
+    lies between those that live is lost: 30 MiB at a million objects. What is smaller, as arrays are that are made
+    for a stretch of objects at a time, is kept to be used again: each page that the system gives anew costs a fault.
     """
     import ctypes
 
     with suppress(AttributeError, OSError):  # another C library
         library = ctypes.CDLL(None)
         library.mallopt(_M_MMAP_THRESHOLD, _LARGE_ARRAY)
-        library.mallopt(_M_TRIM_THRESHOLD, _LARGE_ARRAY)
+        library.mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
 def output_console(file: object = None) -> Console:

@@ -164,32 +164,6 @@ def add_lost(idom, lost, retained, counts, amounts, numbers):
 
 
 @kernel
-def row_numbers(numbers, limit, others, seen, rows, fill):
-    """Mark in ``seen[number]`` (uint8) which numbers occur, or with `fill` set ``rows[i]`` to ``seen[number]``.
-
-    `seen` (int32 with `fill`) has `limit` places for the numbers below `limit`, then one for each of `others`, which
-    are ascending. Numbers from `limit` on that are not among them, and places that `seen` has not, are left alone.
-    """
-    for i in range(u64(numbers.size)):
-        place = u64(numbers[i])
-        if place >= u64(limit):
-            low, high = ZERO, u64(others.size)
-            while low < high:
-                middle = (low + high) >> ONE
-                if others[middle] < numbers[i]:
-                    low = middle + ONE
-                else:
-                    high = middle
-            if low == u64(others.size) or others[low] != numbers[i]:
-                continue
-            place = u64(limit) + low
-        if fill:
-            rows[i] = seen[place]
-        else:
-            seen[place] = 1
-
-
-@kernel
 def sum_groups(group_of, chosen, class_of, amounts, counts, totals):
     """Count the chosen vertices of each group, and add up ``amounts[class_of[v]]``; vertex 0 is none."""
     for v in range(ONE, u64(group_of.size)):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,9 +9,7 @@ from heldby.graph.csr import NONE, Graph, from_edges
 from heldby.graph.dominators import DominatorTree
 from heldby.graph.predecessors import predecessors
 from heldby.graph.reach import ShortestPaths, shortest_paths
-from heldby.graph.ways_kernels import find_way_edges, mark_ways
-
-_STRETCH: Final = 1 << 16
+from heldby.graph.ways_kernels import find_way_edges, mark_ways, number_ways
 
 
 def ways_to(graph: Graph, targets: NDArray[np.uint32]) -> DominatorTree:
@@ -26,13 +22,9 @@ def ways_to(graph: Graph, targets: NDArray[np.uint32]) -> DominatorTree:
     kept = np.zeros(graph.node_count, np.uint8)
     kept[0] = 1
     mark_ways(found.parent, targets, kept)
-    parts = [found.visited[:0]]
-    for low in range(0, found.visited.size, _STRETCH):
-        part = found.visited[low : low + _STRETCH]
-        parts.append(part[kept[part] != 0])
-    order = np.concatenate(parts)
     number = np.full(graph.node_count, NONE, np.uint32)
-    number[order] = np.arange(order.size, dtype=np.uint32)
+    order = np.empty(found.visited.size, np.uint32)
+    order = order[: number_ways(found.visited, kept, order, number)]
     return DominatorTree(order, number, number[found.parent[order]])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from heldby.jit import ONE, ZERO, kernel, u64
+from heldby.jit import ONE, ZERO, kernel, prefetch, u64
 
 _NONE = np.uint32(0xFFFFFFFF)
 
@@ -20,6 +20,21 @@ def mark_ways(parent, targets, kept):
         while kept[v] == 0:
             kept[v] = 1
             v = u64(parent[v])
+
+
+@kernel
+def number_ways(visited, kept, order, number):
+    """List those of `visited` that are kept in `order`, number them so, and return how many they are."""
+    k = ZERO
+    for i in range(u64(visited.size)):
+        if i + u64(24) < u64(visited.size):
+            prefetch(kept, u64(visited[i + u64(24)]))
+        v = u64(visited[i])
+        if kept[v]:
+            order[k] = np.uint32(v)
+            number[v] = np.uint32(k)
+            k += ONE
+    return k
 
 
 @kernel

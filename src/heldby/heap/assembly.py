@@ -11,7 +11,7 @@ from heldby.golang.objects.references import References
 from heldby.graph.csr import Graph
 from heldby.heap.roots import NO_GROUP, RootTable
 
-_STRETCH: Final = 1 << 20
+_STRETCH: Final = 1 << 16
 _T = TypeVar("_T", bound=np.generic)
 
 

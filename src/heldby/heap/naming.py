@@ -19,7 +19,7 @@ from heldby.golang.typing.typing_arrays import label_view
 from heldby.heap.roots import RootTable
 
 UNKNOWN: Final = np.uint32(1 << 31)
-"""From here on a number in `Naming.type_of` says the size of the slot of an object of unknown type."""
+"""From here on a number in `Naming.types_of` says the size of the slot of an object of unknown type."""
 
 _STRETCH: Final = 1 << 16
 
@@ -49,19 +49,11 @@ class Naming:
         self._objects = objects
         self._references = references
 
-    @cached_property
-    def type_of(self) -> NDArray[np.uint32]:
-        """``uint32[n + 1]``: the packed type, or for an unknown one a mark and the size of its slot.
-
-        So unknown objects of different sizes are different. Made when all are asked for, 4 bytes an object.
-        """
-        found: NDArray[np.uint32] = self.types.packed.copy()
-        unknown = np.flatnonzero(found == 0).astype(np.uint32)
-        found[unknown] = self._unknown_types(unknown)
-        return found
-
     def types_of(self, objects: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """Return `type_of` of some objects, without all of it."""
+        """Return the packed types of some objects; of an unknown one a mark and the size of its slot.
+
+        So unknown objects of different sizes are different.
+        """
         found: NDArray[np.uint32] = self.types.packed[objects]
         unknown = found == 0
         if unknown.any():
@@ -69,7 +61,7 @@ class Naming:
         return found
 
     def type_at(self, number: int) -> int:
-        """Return `type_of` of one object."""
+        """Return `types_of` of one object."""
         return int(self.types_of(np.array([number], np.uint32))[0])
 
     def _unknown_types(self, objects: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -81,11 +73,11 @@ class Naming:
         return heap_view(self._objects, self._references, roots)
 
     def is_known(self, number: int) -> bool:
-        """Tell whether `type_of` numbers a type so; otherwise only the size of the slot is known."""
+        """Tell whether `types_of` numbers a type so; otherwise only the size of the slot is known."""
         return not number & int(UNKNOWN)
 
     def type_name(self, number: int) -> str:
-        """Return the name of a type as `type_of` numbers it."""
+        """Return the name of a type as `types_of` numbers it."""
         if number & int(UNKNOWN):
             return describe(self.types.layouts.types, 0, size=number & ~int(UNKNOWN))
         return describe(self.types.layouts.types, number)
@@ -186,7 +178,7 @@ class Naming:
         return np.isin(self.types.number, np.array(self._internal_types, np.uint32))
 
     def is_runtime_record(self, number: int) -> bool:
-        """Tell whether a type as `type_of` numbers it is one of those records."""
+        """Tell whether a type as `types_of` numbers it is one of those records."""
         return number >> 1 in self._internal_types
 
     @cached_property

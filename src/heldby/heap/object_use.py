@@ -41,7 +41,7 @@ from heldby.heap.heap import Heap
 from heldby.heap.naming import root_slots
 
 _KINDS: Final = 16
-_STRETCH: Final = 1 << 18
+_STRETCH: Final = 1 << 16
 _OBJECTS_AT_ONCE: Final = 1 << 18
 _MOST_WORDS: Final = 1 << 16
 # Where a map's entries lie in its groups and buckets.

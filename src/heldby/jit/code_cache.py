@@ -8,7 +8,6 @@ heldby is often run with sudo, where HOME may be someone else's). Without any fo
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import platform
 import pwd
@@ -24,6 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from heldby.digests import hex_digest
 from heldby.jit.kernel_files import CompiledKernel, compiler_sources, place_of, read_kernel, write_kernel
 from heldby.jit.signature import Kind
 
@@ -127,7 +127,7 @@ def _environment() -> str:
         f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("NUMBA_")
     ]
     made_with.append(compiler_sources())
-    return hashlib.sha256(repr(made_with).encode()).hexdigest()[:16]
+    return hex_digest(repr(made_with).encode(), 16)
 
 
 def _release(package: str) -> str:

@@ -2,12 +2,11 @@
 
 A folder for each module of kernels is named after a digest of that module and of all modules of ours that it
 imports, so a change in any of them is another folder. A file holds one kernel for one list of kinds of arguments: a
-magic number, the SHA-256 of the rest, a line of JSON, and an object file. A damaged file is a miss.
+magic number, a digest of the rest, a line of JSON, and an object file. A damaged file is a miss.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from heldby.digests import DIGEST_BYTES, hex_digest, new_digest
 from heldby.jit.signature import Kind, encoded
 
 _PACKAGE: Final = Path(__file__).parents[1]
@@ -38,7 +38,7 @@ class CompiledKernel(NamedTuple):
 def place_of(module: Path, name: str, kinds: Sequence[Kind]) -> Path:
     """Return folder and file of the kernel `name` of the source file `module`, for arguments of `kinds`."""
     written = json.dumps([encoded(kind) for kind in kinds])
-    return Path(_module_folder(module), f"{name}-{hashlib.sha256(written.encode()).hexdigest()[:16]}.kernel")
+    return Path(_module_folder(module), f"{name}-{hex_digest(written.encode(), 16)}.kernel")
 
 
 @cache
@@ -53,9 +53,9 @@ def read_kernel(path: Path) -> CompiledKernel | None:
         data = path.read_bytes()
     except OSError:
         return None
-    start = len(_MAGIC) + hashlib.sha256().digest_size
+    start = len(_MAGIC) + DIGEST_BYTES
     body = data[start:]
-    if data[:start] != _MAGIC + hashlib.sha256(body).digest():
+    if data[:start] != _MAGIC + new_digest(body).digest():
         return None
     header, _, code = body.partition(b"\n")
     return CompiledKernel(code=code, **json.loads(header))
@@ -72,7 +72,7 @@ def write_kernel(path: Path, made: CompiledKernel) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(_MAGIC + hashlib.sha256(body).digest() + body)
+            file.write(_MAGIC + new_digest(body).digest() + body)
         Path(temporary).replace(path)
     except OSError:
         with suppress(OSError):
@@ -83,7 +83,7 @@ def write_kernel(path: Path, made: CompiledKernel) -> None:
 @cache
 def _module_folder(module: Path) -> str:
     """Return the name of the folder for the kernels of `module`: it differs when any source differs."""
-    digest = hashlib.sha256()
+    digest = new_digest()
     seen: set[Path] = set()
     waiting = [module]
     while waiting:

@@ -8,7 +8,6 @@ not found and compiled as ever, and so are all where the CPU lacks what they wer
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from heldby.digests import hex_digest
 from heldby.jit.kernel_files import CompiledKernel, compiler_sources, place_of, read_kernel
 from heldby.jit.signature import Kind
 
@@ -58,8 +58,8 @@ def shipped(module: Path, name: str, kinds: Sequence[Kind]) -> CompiledKernel | 
 def folder_name() -> str:
     """Return the name of the folder in `FOLDER` for this machine and this way of compiling."""
     least = level()
-    digest = hashlib.sha256(f"{least.name if least else None}\0{compiler_sources()}".encode())
-    return f"{platform.machine()}-{digest.hexdigest()[:16]}"
+    made_with = f"{least.name if least else None}\0{compiler_sources()}"
+    return f"{platform.machine()}-{hex_digest(made_with.encode(), 16)}"
 
 
 @cache

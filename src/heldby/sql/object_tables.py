@@ -8,10 +8,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.analysis.drilldown.grouping import package_of_type, type_numbers
+from heldby.analysis.drilldown.grouping import package_of_type
 from heldby.analysis.table import Kind
 from heldby.golang.types.types import FIRST_DESCRIPTOR, GoType, TypeTable
 from heldby.golang.typing.object_types import EVIDENCE_NAMES
+from heldby.heap.type_numbers import type_numbers
 from heldby.sql.facts import Facts, Known, Texts, texts
 from heldby.sql.schema import ColumnOf, TableOf
 
@@ -129,7 +130,7 @@ def _all_sums(facts: Facts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _type_numbers(facts: Facts) -> NDArray[np.uint32]:
-    """Return for each distinct name of a type its first number, as `Naming.type_of` has it."""
+    """Return for each distinct name of a type its first number, as `Naming.types_of` has it."""
     name_of = facts.heap.naming.type_name
     first: dict[str, int] = {}
     for number in type_numbers(facts.heap).distinct.tolist():

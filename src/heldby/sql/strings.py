@@ -14,7 +14,7 @@ from heldby.golang.texts.text_kernels import copy_pieces
 from heldby.sql.facts import Facts, Known, Texts
 
 LONGEST_TEXT: Final = 1024
-_STRETCH: Final = 1 << 18
+_STRETCH: Final = 1 << 16
 
 
 def find_strings(facts: Facts) -> Strings:

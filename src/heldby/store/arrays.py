@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-_STRETCH: Final = 1 << 20
+_STRETCH: Final = 1 << 16
 _ALIGNMENT: Final = 64
 _DTYPES: Final = ("|u1", "<u2", "<u4", "<u8", "<i8")
 

@@ -6,7 +6,6 @@ renamed, so it is whole or not there. Only what this user wrote is read: kernels
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
+from heldby.digests import hex_digest
 from heldby.folders import replacing_folder
 from heldby.heap.heap import Heap
 from heldby.progress import Progress
@@ -38,7 +38,7 @@ def places(capture: Path) -> Iterator[Path]:
     yield capture.with_name(capture.name + ".heldby")
     base = user_folder()
     if base is not None:
-        named = hashlib.sha256(os.fsencode(capture.resolve())).hexdigest()[:32]
+        named = hex_digest(os.fsencode(capture.resolve()), 32)
         yield base / named
 
 

@@ -9,13 +9,13 @@ Another file at the same path, a copy with a time of its own, a changed byte: al
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+from heldby.digests import new_digest
 from heldby.memory.image import Bytes
 from heldby.version import __version__
 
@@ -41,7 +41,7 @@ def digest_of(data: Bytes) -> str:
 
 
 def _digest(size: int, read: Callable[[int, int], bytes | memoryview]) -> str:
-    digest = hashlib.sha256(str(size).encode())
+    digest = new_digest(str(size).encode())
     if size <= 2 * _EDGE_BYTES + _SAMPLES * _SAMPLE_BYTES:
         digest.update(read(0, size))
     else:
@@ -49,13 +49,13 @@ def _digest(size: int, read: Callable[[int, int], bytes | memoryview]) -> str:
         for at in range(_EDGE_BYTES, size - _EDGE_BYTES, (size - 2 * _EDGE_BYTES) // _SAMPLES):
             digest.update(read(at, at + _SAMPLE_BYTES))
         digest.update(read(size - _EDGE_BYTES, size))
-    return digest.hexdigest()[:32]
+    return str(digest.hexdigest()[:32])
 
 
 @cache
 def analysis_version() -> str:
     """Return the release and a hash of the code that analyses: other code may find other numbers. 10 ms."""
-    digest = hashlib.sha256()
+    digest = new_digest()
     for name in _ANALYSING:
         for folder, subfolders, files in os.walk(_PACKAGE / name):
             subfolders.sort()

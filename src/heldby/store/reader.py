@@ -14,7 +14,7 @@ from heldby.store.arrays import ArrayFile, Damaged
 from heldby.store.contents import DOCUMENTS, TABLES, Kept, file_of, results_of
 from heldby.store.documents import read_document
 
-_STRETCH: Final = 1 << 16
+_STRETCH: Final = 1 << 14
 
 
 class Reader:

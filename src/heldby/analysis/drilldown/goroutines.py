@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from heldby.analysis.drilldown.leaks import Leaks, find_leaks
 from heldby.analysis.drilldown.selection import large_rows, pattern
 from heldby.analysis.table import Column, Kind, Table, column, text_column
+from heldby.digests import mixed
 from heldby.errors import UsageError
 from heldby.golang.functions.functions import FunctionTable, package_of, short_name
 from heldby.golang.goroutines.goroutine_list import find_goroutines
@@ -36,7 +37,6 @@ _STATES: Final = {
 }
 _GONE: Final = ("runtime._Gidle", "runtime._Gdead", "runtime._Gdeadextra")
 _FRAMES_SHOWN: Final = 8
-_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +87,7 @@ class GoroutineStacks:
         """A number for each goroutine that is the same for the same stack, ``uint64[g]``."""
         frames = self.stacks.frames
         place = np.arange(len(frames), dtype=np.uint64) - frames.first[frames.goroutine].astype(np.uint64)
-        mixed = (frames.pc ^ (place * _GOLDEN)) * np.uint64(0xFF51AFD7ED558CCD)
-        mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
-        sums = np.concatenate((np.zeros(1, np.uint64), np.cumsum(mixed ^ (mixed >> np.uint64(29)))))
+        sums = np.concatenate((np.zeros(1, np.uint64), np.cumsum(mixed(frames.pc ^ mixed(place)))))
         found: NDArray[np.uint64] = sums[frames.first[1:]] - sums[frames.first[:-1]]
         return found
 

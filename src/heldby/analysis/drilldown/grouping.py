@@ -17,9 +17,9 @@ from heldby.golang.types.types import (
     TypeTable,
 )
 from heldby.graph.retained_sets import group_sums
-from heldby.graph.set_kernels import row_numbers
 from heldby.heap.heap import Heap
 from heldby.heap.naming import UNKNOWN
+from heldby.heap.type_numbers import type_numbers
 
 BUILT_IN: Final = "(built-in types)"
 UNKNOWN_TYPES: Final = "(unknown types)"
@@ -62,6 +62,13 @@ def by_type(heap: Heap) -> Grouping:
     return _by_name(heap, heap.naming.type_name)
 
 
+def of_types(heap: Heap, fits: Callable[[str], bool]) -> NDArray[np.bool_]:
+    """Return which objects have a type whose name fits, ``bool[n + 1]``. O(objects)."""
+    types = type_numbers(heap)
+    wanted = [fits(heap.naming.type_name(number)) for number in types.distinct.tolist()]
+    return types.chosen(np.array(wanted, np.bool_))
+
+
 def by_package(heap: Heap) -> Grouping:
     """Return the objects by the package of their type: of its elements, for what has no name itself."""
     types = heap.naming.types.layouts.types
@@ -74,38 +81,6 @@ def _by_name(heap: Heap, name_of: Callable[[int], str]) -> Grouping:
     names: dict[str, int] = {}
     rows = [names.setdefault(name_of(number), len(names)) for number in types.distinct.tolist()]
     return Grouping(list(names), types.rows(np.array(rows, np.int32)))
-
-
-def type_numbers(heap: Heap) -> TypeNumbers:
-    """Return the distinct numbers in `Naming.type_of`, found once for each heap. O(objects)."""
-    return heap.result(TypeNumbers, lambda: TypeNumbers(heap))
-
-
-class TypeNumbers:
-    """The distinct numbers in `Naming.type_of`.
-
-    Attributes:
-        distinct: ascending.
-    """
-
-    def __init__(self, heap: Heap) -> None:
-        self._numbers = heap.naming.type_of
-        # From `UNKNOWN` on a number says the size of an unknown type's slot.
-        self._known_end = 2 * len(heap.naming.types.layouts.types)
-        slots = np.unique(heap.objects.spans.elemsize)
-        self._sizes = UNKNOWN | np.unique(np.minimum(slots, np.uint64(UNKNOWN - 1))).astype(np.uint32)
-        self._seen = np.zeros(self._known_end + self._sizes.size, np.uint8)
-        row_numbers(self._numbers, self._known_end, self._sizes, self._seen, np.zeros(0, np.int32), False)
-        places = np.concatenate((np.arange(self._known_end, dtype=np.uint32), self._sizes))
-        self.distinct = places[self._seen != 0]
-
-    def rows(self, row_of: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Return ``int32[n + 1]``: for each object what `row_of` has for its number, in the order of `distinct`."""
-        table = np.zeros(self._seen.size, np.int32)
-        table[self._seen != 0] = row_of
-        rows = np.zeros(self._numbers.size, np.int32)
-        row_numbers(self._numbers, self._known_end, self._sizes, table, rows, True)
-        return rows
 
 
 def by_module(heap: Heap) -> Grouping:
@@ -134,7 +109,7 @@ def by_size_class(heap: Heap) -> Grouping:
 
 
 def package_of_type(types: TypeTable, number: int) -> str:
-    """Return the import path of the package that a type, as `Naming.type_of` numbers it, belongs to."""
+    """Return the import path of the package that a type, as `Naming.types_of` numbers it, belongs to."""
     if number >= UNKNOWN or number < 2:
         return UNKNOWN_TYPES
     plain = number >> 1

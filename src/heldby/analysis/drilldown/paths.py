@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.analysis.drilldown.grouping import by_type
+from heldby.analysis.drilldown.grouping import of_types
 from heldby.analysis.drilldown.path_lookup import find_place, vertices_on
 from heldby.analysis.drilldown.references import object_at
 from heldby.analysis.drilldown.selection import EVERYTHING, Selection, large_rows, pattern
@@ -42,10 +42,8 @@ def objects_called(heap: Heap, text: str) -> NDArray[np.uint32]:
             return np.array([object_at(heap, int(text, 16))], np.uint32)
         except ValueError:
             raise UsageError(f"{text} is no address", next_step="write it as 0xc000012340") from None
-    types = by_type(heap)
     wanted = pattern(text)
-    fits = np.array([wanted.fullmatch(name) is not None for name in types.names], np.bool_)
-    found = np.flatnonzero(types.of_some(fits) & heap.live)
+    found = np.flatnonzero(of_types(heap, lambda name: wanted.fullmatch(name) is not None) & heap.live)
     if found.size:
         return found.astype(np.uint32)
     tree = build_holder_tree(heap)
@@ -218,10 +216,7 @@ def without_weak_ways(heap: Heap) -> Graph:
     """
     targets = heap.graph.targets.copy()
     graph = Graph(heap.graph.offsets, targets)
-    types = by_type(heap)
-    pools = np.array([_POOLS.fullmatch(name) is not None for name in types.names], np.bool_)
-    vertices = np.flatnonzero(types.of_some(pools))
-    vertices = vertices[vertices > 0]
+    vertices = np.flatnonzero(of_types(heap, lambda name: _POOLS.fullmatch(name) is not None))
     roots = heap.roots
     caches = np.array([name.startswith(_CACHES) for name in roots.names], np.bool_)
     weak = roots.deferred | np.isin(roots.kind, (RootKind.SPECIAL, RootKind.RUNTIME))

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.analysis.drilldown.grouping import Grouping, by_package, by_type
+from heldby.analysis.drilldown.grouping import Grouping, by_package, by_type, of_types
 from heldby.analysis.drilldown.path_lookup import below, find_place, vertices_on
 from heldby.analysis.drilldown.whole_maps import by_own_and_whole_type
 from heldby.analysis.holding.holder_tree import build_holder_tree
@@ -113,7 +113,10 @@ def pattern(text: str) -> re.Pattern[str]:
 
 def _of_types(heap: Heap, text: str, with_parts: bool) -> NDArray[np.bool_]:
     """Return the objects whose own type matches, and with `with_parts` the parts of maps whose type does."""
-    groups, wanted = by_own_and_whole_type(heap) if with_parts else by_type(heap), pattern(text)
+    wanted = pattern(text)
+    if not with_parts:
+        return of_types(heap, lambda name: wanted.fullmatch(name) is not None)
+    groups = by_own_and_whole_type(heap)
     fits = [any(wanted.fullmatch(name) for name in names.split("\0")) for names in groups.names]
     return groups.of_some(np.array(fits, np.bool_))
 

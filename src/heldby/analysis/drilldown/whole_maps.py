@@ -13,11 +13,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.analysis.drilldown.grouping import Grouping, TypeNumbers
+from heldby.analysis.drilldown.grouping import Grouping
 from heldby.golang.types.types import TypeTable
 from heldby.graph.csr import NONE
 from heldby.heap.heap import Heap
 from heldby.heap.naming import UNKNOWN
+from heldby.heap.type_numbers import type_numbers
 
 _MOST_OVERFLOWS: Final = 64
 
@@ -33,7 +34,7 @@ def by_own_and_whole_type(heap: Heap) -> Grouping:
 
 
 def _grouped(heap: Heap, called: Callable[[str, str], str]) -> Grouping:
-    types, table = TypeNumbers(heap), heap.naming.types.layouts.types
+    types, table = type_numbers(heap), heap.naming.types.layouts.types
     parts = table.parts_of_maps()
     names: dict[str, int] = {}
 
@@ -50,7 +51,7 @@ def _grouped(heap: Heap, called: Callable[[str, str], str]) -> Grouping:
             several.append(number)
     of = types.rows(np.array(rows, np.int32))
     for number in several:
-        objects = np.flatnonzero(heap.naming.type_of == np.uint32(number)).astype(np.uint32)
+        objects = np.flatnonzero(heap.naming.types.packed == np.uint32(number)).astype(np.uint32)
         own = heap.naming.type_name(number)
         owners = _owners(heap, parts, number >> 1, objects)
         for base in np.unique(owners[owners != 0]).tolist():

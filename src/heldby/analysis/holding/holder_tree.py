@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from heldby.digests import mixed
 from heldby.golang.functions.functions import short_name
 from heldby.graph.csr import NONE, Graph
 from heldby.graph.dominators import DominatorTree, direct_edges, first_referrers, tops
@@ -247,9 +248,9 @@ def _shared_keys(heap: Heap, top: U32, at_root: NDArray[np.intp], keys: U64) -> 
     if found.shared.size:
         starts = np.flatnonzero(np.append(True, found.shared[1:] != found.shared[:-1]))
         at = np.searchsorted(shared, found.shared[starts])
-        sums[at] = np.add.reduceat(_mix(found.owner.astype(np.uint64)), starts)
+        sums[at] = np.add.reduceat(mixed(found.owner.astype(np.uint64)), starts)
     types = heap.naming.types_of(tree.order[shared]).astype(np.uint64)
-    _, number = np.unique(_mix(types) ^ sums, return_inverse=True)
+    _, number = np.unique(mixed(types) ^ sums, return_inverse=True)
     keys[shared] = (_SHARED << _KIND_SHIFT) | number.astype(np.uint64)
 
 
@@ -263,11 +264,3 @@ def _owner_groups(heap: Heap, at_root: NDArray[np.intp]) -> U32:
     _, first, number = np.unique(types, return_index=True, return_inverse=True)
     group[objects] = objects[first][number]
     return group
-
-
-def _mix(values: U64) -> U64:
-    """Spread numbers over 64 bits (the finalizer of MurmurHash3, by Austin Appleby)."""
-    values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
-    values = (values ^ (values >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
-    return values ^ (values >> np.uint64(33))

@@ -18,7 +18,7 @@ from heldby.graph.csr import NONE
 
 NOBODY: Final = -1
 """The row of garbage."""
-_STRETCH: Final = 1 << 20
+_STRETCH: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,7 +23,7 @@ _NAMED_TYPES: Final = 2
 _WORTH_NAMING: Final = 0.05
 _MOST_SITES: Final = 2
 _HEADER: Final = 8
-_STRETCH: Final = 1 << 20
+_STRETCH: Final = 1 << 16
 
 
 def live_parts(heap: Heap, states: NDArray[np.uint8], virtual: NDArray[np.int64]) -> tuple[RssPart, ...]:
@@ -126,7 +126,7 @@ def _type_parts(
 def _by_type(
     heap: Heap, states: NDArray[np.uint8], state: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the types as `Naming.type_of` numbers them, bytes and objects of each in `state`; largest first."""
+    """Return the types as `Naming.types_of` numbers them, bytes and objects of each in `state`; largest first."""
     slot, naming = heap.objects.spans.elemsize.astype(np.int64), heap.naming
     packed = naming.types.packed
     amounts, counts = np.zeros((2, int(packed.max(initial=0)) + 1), np.int64)

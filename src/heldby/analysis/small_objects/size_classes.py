@@ -35,7 +35,7 @@ _ON_A_SCREEN: Final = {
 }
 _FILLS: Final = ("empty", "to_25", "to_50", "to_75", "below_100", "full")
 _PINS_IN_NOTES: Final = 3
-_STRETCH: Final = 1 << 20
+_STRETCH: Final = 1 << 16
 
 
 def size_class_table(heap: Heap, *, selection: Selection = EVERYTHING, min_size: int | None = None) -> Table:

@@ -39,7 +39,7 @@ from heldby.heap.value_walk import Measured, ValueWalk
 from heldby.units import format_count
 
 _HEADER_BYTES: Final = 16
-_STRETCH: Final = 1 << 18
+_STRETCH: Final = 1 << 16
 _INEXACT: Final = (SHARED, CYCLES, TOO_DEEP, FUNCTIONS, MARSHALERS, UNKNOWN_TYPES, NO_JSON)
 _ENOUGH: Final = 0.98
 """Of the values, walked to the end, or the figures would say nothing of the rest."""

@@ -27,7 +27,7 @@ from heldby.heap.value_walk import ValueWalk
 
 LARGEST_UNIT: Final = 1 << 16
 _FEWEST_UNITS: Final = 16
-_STRETCH: Final = 1 << 18
+_STRETCH: Final = 1 << 16
 # What an object is for the container that it is a part of.
 _NO_PART, _MAP_HEADER, _MAP_INNARD, _ARRAY = range(4)
 

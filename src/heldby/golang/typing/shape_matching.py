@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from heldby.digests import mixed
 from heldby.golang.runtime.runtime import Runtime
 from heldby.golang.types import type_scan as scan
 from heldby.golang.types.type_layout import TypeLayouts
@@ -251,7 +252,7 @@ class ShapeMatcher:
         self._budget = _MAX_ALL_PAIRS
         self._candidates: dict[tuple[int, int], U32] = {}
         self._choices: dict[tuple[int, ...], int] = {}
-        self._lots = np.random.default_rng(1).integers(1, 1 << 63, 1 << 16, np.uint64)
+        self._lots = mixed(np.arange(1 << 16, dtype=np.uint64)) >> np.uint64(1) | np.uint64(1)
         ranges = [module.range("text", "end") for module in runtime.modules]
         self._low, self._high = min(low for low, _ in ranges), max(high for _, high in ranges)
 

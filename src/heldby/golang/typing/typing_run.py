@@ -24,7 +24,7 @@ from heldby.memory.sparse import sparse_zeros
 _MAX_STRANGE: Final = 1 << 16
 _MAX_ROUNDS: Final = 4096
 _FIRST_DEFERRED: Final = 4096
-_STRETCH: Final = 1 << 18
+_STRETCH: Final = 1 << 16
 
 
 class TypingRun:
