@@ -45,7 +45,7 @@ def main(cores: list[str]) -> None:
         run: list[dict[str, Any]] = []
         for core in cores:
             with compiling() as found:
-                ask("explain", core, "--no-cache")
+                analyse(core)
             run = found + run
         with compiling() as questions:
             for core in cores:
@@ -82,6 +82,14 @@ def compiling() -> Iterator[list[dict[str, Any]]]:
     with watch_compilation(note):
         yield entries
     entries += found.values()
+
+
+def analyse(core: str) -> None:
+    """Answer the first question; not by the command line, which has a second process compile, too."""
+    import heldby
+    from heldby.analysis.answering import answer_of
+
+    answer_of(heldby.open(core, cache=False).heap)
 
 
 def ask_all(core: str, folder: Path) -> None:

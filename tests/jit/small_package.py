@@ -43,6 +43,7 @@ def make_package(folder: Path) -> Path:
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     shutil.copytree(JIT, package / "jit", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(JIT.parent / "digests.py", package)
     (package / "help_kernels.py").write_text(HELPER.format(step=1))
     (package / "call_kernels.py").write_text(CALLER)
     return package
