@@ -55,6 +55,14 @@ def test_what_two_share_is_freed_only_when_both_go(go: Toolchain) -> None:
     assert both == {"main.Twin": (2, 64), "main.Common": (1, 8192)}
 
 
+def test_a_slice_goes_by_the_name_of_its_field(go: Toolchain) -> None:
+    read = drilldown(go)
+    blobs = freed(read, "main.manager.paths[*].Blob[*]")
+
+    assert sum(size for _, size in blobs.values()) == 102_400
+    assert freed(read, "main.manager.paths[*].Blob") == blobs
+
+
 def test_a_list_goes_with_its_head(go: Toolchain) -> None:
     assert freed(drilldown(go), "main.manager.chain") == {"main.Entry": (50, 1600)}
 

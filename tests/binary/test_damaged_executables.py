@@ -19,9 +19,7 @@ from tests.binary.conftest import PROGRAMS, cross_build
 from tests.support.build import build
 from tests.support.toolchains import any_toolchain
 
-EXAMPLES = settings(
-    max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+EXAMPLES = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 SECTIONS = (".debug_info", ".debug_abbrev", ".debug_loclists", ".debug_rnglists", ".debug_addr", ".symtab")
 
 

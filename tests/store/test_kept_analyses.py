@@ -333,8 +333,18 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("damage", [cut_off, flip, Path.unlink])
-@pytest.mark.parametrize("name", [*FILES, MANIFEST])
+DAMAGES = (cut_off, flip, Path.unlink)
+#: Each damage to some files, each file with some damage, all damages to those of each kind.
+DAMAGED = sorted(
+    {(name, DAMAGES[number % 3]) for number, name in enumerate(FILES)}
+    | {(name, damage) for name in ("edges.arrays", "names.json", MANIFEST) for damage in DAMAGES},
+    key=lambda damaged: (damaged[0], damaged[1].__name__),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"), DAMAGED, ids=[f"{name}-{damage.__name__}" for name, damage in DAMAGED]
+)
 def test_damaged_files_are_told_and_replaced_and_change_no_answer(
     captures: Captures, tmp_path: Path, name: str, damage: Callable[[Path], None]
 ) -> None:

@@ -34,14 +34,31 @@ class Place:
 def find_place(tree: HolderTree, text: str) -> Place:
     """Return what `text` stands for. O(paths) for the children's lists; only matching rows are descended.
 
+    The name of a slice or pointer stands for what lies behind it: ``.Seen`` for ``.Seen[*]``, where nothing else is
+    called so.
+
     Raises:
         UsageError: nothing is called so; the message names what comes close.
     """
     wanted = text.strip()
+    near: list[str] = []
+    for name in (wanted, f"{wanted}[*]"):
+        place = _called(tree, name, near)
+        if place.paths or references_to(tree, place.sources)[1].size:
+            return place
+    close = difflib.get_close_matches(wanted, dict.fromkeys(near), _SUGGESTIONS, 0.6)
+    raise UsageError(
+        f"nothing is called {text}",
+        cause=f"close to it: {', '.join(close)}" if close else None,
+        next_step="list what there is with: heldby tree TARGET",
+    )
+
+
+def _called(tree: HolderTree, wanted: str, near: list[str]) -> Place:
+    """Return what is printed so, if anything is; add what is not to `near`."""
     offsets, children = tree.paths.children()
     paths: list[int] = []
     sources: list[tuple[int, str]] = []
-    near: list[str] = []
     pending = [0]
     while pending:
         path = pending.pop()
@@ -54,13 +71,6 @@ def find_place(tree: HolderTree, text: str) -> Place:
                 sources.append((child, wanted[len(found) :]))
             elif len(near) < _MOST_COMPARED:
                 near.append(found.strip())
-    if not paths and not references_to(tree, sources)[1].size:
-        close = difflib.get_close_matches(wanted, dict.fromkeys(near), _SUGGESTIONS, 0.6)
-        raise UsageError(
-            f"nothing is called {text}",
-            cause=f"close to it: {', '.join(close)}" if close else None,
-            next_step="list what there is with: heldby tree TARGET",
-        )
     return Place(sorted(paths), sources)
 
 
