@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -78,6 +77,8 @@ class Group(click.Group):
             return
         if Path(name).exists():
             return
+        import difflib
+
         close = difflib.get_close_matches(name, self.commands, n=1, cutoff=0.7)
         if close or len(given) > 1:
             raise UsageError(

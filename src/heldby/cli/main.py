@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 import signal
 import sys
-import tempfile
-import traceback
 from pathlib import Path
 from types import FrameType
 
@@ -141,6 +138,10 @@ def _invoke(arguments: list[str], run: Run) -> int:
 
 def internal_error(error: Exception, run: Run) -> InternalError:
     """Return the error to show for a mistake of ours; the traceback goes into a log file."""
+    import platform
+    import tempfile
+    import traceback
+
     where = None
     try:
         descriptor, where = tempfile.mkstemp(prefix="heldby-", suffix=".log")

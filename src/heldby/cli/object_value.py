@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -87,6 +86,8 @@ def object_value(
         place.write(run, object_table(reports), limited=False)
         return
     if output_format == "json":
+        import json
+
         place.write_text(json.dumps(object_document(reports), indent=2) + "\n")
         return
     from rich.text import Text

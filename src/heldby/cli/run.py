@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,6 +13,8 @@ from heldby.errors import FormatError, NoSpace, UsageError
 from heldby.units import format_amount, format_seconds
 
 if TYPE_CHECKING:
+    import subprocess
+
     from rich.console import Console
 
     from heldby.api import Method
@@ -175,6 +174,9 @@ def replacing(path: Path, *, force: bool) -> Iterator[Path]:
         NoSpace: the disk is full.
         FormatError: the folder cannot be written to.
     """
+    import shutil
+    import tempfile
+
     refuse_existing(path, force=force)
     if path.exists() and not path.is_file():
         with tempfile.TemporaryDirectory(prefix="heldby-") as folder:
