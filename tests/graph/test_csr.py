@@ -31,6 +31,7 @@ def test_edges_are_placed_by_source_and_keep_their_order() -> None:
 def test_degrees_add_up_to_where_edges_begin() -> None:
     assert offsets_of(np.array([2, 0, 300], np.uint32)).tolist() == [0, 2, 2, 302]
     assert offsets_of(np.zeros(0, np.uint32)).tolist() == [0]
+    assert offsets_of(np.ones(200_000, np.uint8)).tolist() == list(range(200_001))
     assert offsets_of(np.full(3, 0xFFFFFFFF, np.uint32)).tolist() == [0, 4294967295, 8589934590, 12884901885]
 
 

@@ -49,6 +49,16 @@ def test_numbers_below_zero_and_truths_come_back(tmp_path: Path) -> None:
     assert found["truths"].tolist() == [True, False]
 
 
+def test_a_column_may_keep_its_width_or_be_read_as_narrow_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "two.arrays"
+    said = write_arrays(path, {"wide": lambda: SMALL, "narrow": lambda: SMALL}, ["wide"])
+    found = ArrayFile(path, said).read({"wide": np.uint32, "narrow": None})
+
+    assert [column["dtype"] for column in said["columns"].values()] == ["<u4", "|u1"]
+    assert found["wide"].tolist() == found["narrow"].tolist() == [7, 0, 255]
+    assert found["narrow"].dtype == np.uint8
+
+
 def test_what_is_changed_in_memory_does_not_reach_the_file(written: tuple[Path, dict[str, Any]]) -> None:
     path, said = written
     before = path.read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from heldby.errors import InternalError, LimitExceeded
 from heldby.graph.search_kernels import add_degrees, place_edges
 
+_STRETCH: Final = 1 << 16
 NONE = 0xFFFFFFFF
 """No node, where a node's number is expected (arrays of ``uint32``)."""
 
@@ -79,10 +81,13 @@ class Graph:
         return self.targets[self.offsets[node] : self.offsets[node + 1]]
 
 
-def offsets_of(degrees: NDArray[np.uint32]) -> NDArray[np.int64]:
+def offsets_of(degrees: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.int64]:
     """Return where the edges of each node begin, ``int64[n + 1]``; 3 ms for a million nodes."""
-    offsets = np.empty(degrees.size + 1, np.int64)
-    add_degrees(degrees, offsets)
+    offsets = np.zeros(degrees.size + 1, np.int64)
+    # A stretch at a time, for the kernel takes numbers of one width.
+    for low in range(0, degrees.size, _STRETCH):
+        part = degrees[low : low + _STRETCH].astype(np.uint32)
+        add_degrees(part, offsets[low : low + part.size + 1], int(offsets[low]))
     return offsets
 
 

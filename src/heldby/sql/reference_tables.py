@@ -23,9 +23,8 @@ ROOT_KINDS: Final = {
 
 
 def _labels(facts: Facts) -> Texts:
-    naming = facts.heap.naming
-    codes = naming.labels(facts.edges, facts.sources[facts.edges])
-    return naming.types.layouts.labels.texts, codes
+    codes = facts.labels()
+    return facts.heap.naming.types.layouts.labels.texts, codes
 
 
 def _deferred(facts: Facts) -> NDArray[np.bool_]:
@@ -42,19 +41,19 @@ EDGES: Final = TableOf(
             "source",
             Kind.ADDRESS,
             "`objects.address` of the object that holds the pointer; NULL when a root does",
-            lambda f: f.address_of(f.sources[f.edges]),
+            lambda f: f.address_of(f.sources),
         ),
         ColumnOf(
             "root",
             Kind.NUMBER,
             "`roots.root` of the root that holds the pointer; NULL when an object does",
-            lambda f: f.root_of(f.sources[f.edges]),
+            lambda f: f.root_of(f.sources),
         ),
         ColumnOf(
             "target",
             Kind.ADDRESS,
             "`objects.address` of what it leads to",
-            lambda f: f.heap.objects.addr[f.targets[f.edges]],
+            lambda f: f.heap.objects.addr[f.targets],
         ),
         ColumnOf("field", Kind.TEXT, "the way from the source: `.Seen`, `[*]`, `[key]`, `+0x18`", _labels),
         ColumnOf(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -27,11 +27,13 @@ class Damaged(Exception):
     """A kept analysis is not what its manifest says; it never reaches the user: the capture is read again."""
 
 
-def write_arrays(path: Path, columns: Mapping[str, Callable[[], NDArray[Any]]]) -> dict[str, Any]:
+def write_arrays(
+    path: Path, columns: Mapping[str, Callable[[], NDArray[Any]]], as_they_are: Collection[str] = ()
+) -> dict[str, Any]:
     """Write columns of one length to the new file `path`, one after the other, each made when it is its turn.
 
     Returns what the manifest says of the file: rows, bytes, and of each column its dtype, its place and its
-    CRC-32. Holds a column and a stretch of it.
+    CRC-32. Holds a column and a stretch of it. Those named in `as_they_are` stay as wide as they are.
 
     Raises:
         OSError: the file cannot be written.
@@ -40,7 +42,7 @@ def write_arrays(path: Path, columns: Mapping[str, Callable[[], NDArray[Any]]]) 
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         for name, make in columns.items():
             values = make()
-            dtype = _narrowest(values)
+            dtype = values.dtype.newbyteorder("<") if name in as_they_are else _narrowest(values)
             place, crc = file.tell(), 0
             for low in range(0, values.size, _STRETCH):
                 data = np.ascontiguousarray(values[low : low + _STRETCH], dtype).data
@@ -78,20 +80,26 @@ class ArrayFile:
         """Rows of every column."""
         return int(self._said["rows"])
 
-    def read(self, dtypes: Mapping[str, type[np.generic]]) -> dict[str, NDArray[Any]]:
-        """Return columns by name, writable. Checking one takes 1 ms for a million rows, widening it as much.
+    def read(self, dtypes: Mapping[str, type[np.generic] | None]) -> dict[str, NDArray[Any]]:
+        """Return columns by name, writable, each of the given dtype or, for None, as narrow as it was written.
+
+        Checking one takes 1 ms for a million rows, widening it as much.
 
         Raises:
             Damaged: the file is not there, or not what was written.
         """
         try:
-            return {name: self._column(name, np.dtype(dtype)) for name, dtype in dtypes.items()}
+            return {
+                name: self._column(name, np.dtype(dtype) if dtype else None) for name, dtype in dtypes.items()
+            }
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Damaged(f"{self._path.name}: {error}") from error
 
-    def _column(self, name: str, wanted: np.dtype[Any]) -> NDArray[Any]:
+    def _column(self, name: str, given: np.dtype[Any] | None) -> NDArray[Any]:
         said = self._said["columns"][name]
-        if said["dtype"] not in _DTYPES or (dtype := np.dtype(said["dtype"])).itemsize > wanted.itemsize:
+        dtype = np.dtype(said["dtype"]) if said["dtype"] in _DTYPES else None
+        wanted = given or dtype
+        if dtype is None or wanted is None or dtype.itemsize > wanted.itemsize:
             raise Damaged(f"{self._path.name}: {name} is not what was written")
         if not self.rows:
             return np.zeros(0, wanted)

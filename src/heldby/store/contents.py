@@ -40,6 +40,8 @@ class Kept:
         below: what every value must be less than, given the rows of each table; None for any value. Kernels
             index with these numbers unchecked.
         none: whether `heldby.graph.csr.NONE` may stand there as well.
+        mapped: kept as wide as it is read, since most questions read it: widening it takes longer than mapping it.
+        narrow: read as narrow as it was written.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Kept:
     of: Callable[[Heap], NDArray[Any]]
     below: Callable[[Sizes], int] | None = None
     none: bool = False
+    mapped: bool = False
+    narrow: bool = False
 
 
 def _rows_of(table: str) -> Callable[[Sizes], int]:
@@ -89,13 +93,13 @@ def _degrees(heap: Heap) -> NDArray[np.uint32]:
 TABLES: Final[Mapping[str, tuple[Kept, ...]]] = {
     # Node 0, the objects, the roots.
     "vertices": (
-        Kept("degree", np.uint32, _degrees),
+        Kept("degree", np.uint32, _degrees, narrow=True),
         Kept("number", np.uint32, lambda heap: heap.tree.number, _rows_of("reached"), none=True),
         Kept("firmly_reached", np.uint8, lambda heap: heap.deferred.firmly_reached),
     ),
     "edges": (
         Kept("target", np.uint32, lambda heap: heap.graph.targets, _rows_of("vertices")),
-        Kept("word", np.uint32, lambda heap: heap.words),
+        Kept("word", np.uint32, lambda heap: heap.words, mapped=True),
     ),
     "deferred": (
         Kept("edge", np.int64, lambda heap: heap.deferred.edges, _rows_of("edges")),
@@ -103,7 +107,13 @@ TABLES: Final[Mapping[str, tuple[Kept, ...]]] = {
     ),
     # Node 0 and the objects.
     "objects": (
-        Kept("type", np.uint32, lambda heap: heap.naming.types.packed, lambda sizes: 2 * sizes["types"]),
+        Kept(
+            "type",
+            np.uint32,
+            lambda heap: heap.naming.types.packed,
+            lambda sizes: 2 * sizes["types"],
+            mapped=True,
+        ),
         Kept("evidence", np.uint8, lambda heap: heap.naming.types.evidence, lambda _: len(EVIDENCE_NAMES)),
     ),
     # The dominator tree, in its own numbers.
@@ -117,7 +127,12 @@ TABLES: Final[Mapping[str, tuple[Kept, ...]]] = {
     # What `RetainedSets` is made of: who refers to numbers that their dominators do not refer to.
     "heads": (
         Kept("number", np.uint32, lambda heap: heap.retained_sets.heads, _rows_of("reached")),
-        Kept("referrers", np.uint32, lambda heap: np.diff(heap.retained_sets.starts).astype(np.uint32)),
+        Kept(
+            "referrers",
+            np.uint32,
+            lambda heap: np.diff(heap.retained_sets.starts).astype(np.uint32),
+            narrow=True,
+        ),
     ),
     "referrers": (Kept("number", np.uint32, lambda heap: heap.retained_sets.referrers, _rows_of("reached")),),
     "paths": (

@@ -119,7 +119,8 @@ def _write_files(folder: Path, heap: Heap, key: Mapping[str, Any], progress: Pro
     with progress.phase("keeping the analysis"):
         for name, columns in TABLES.items():
             made = {column.name: partial(_made, column, heap) for column in columns}
-            manifest["tables"][name] = write_arrays(folder / file_of(name), made)
+            mapped = [column.name for column in columns if column.mapped]
+            manifest["tables"][name] = write_arrays(folder / file_of(name), made, mapped)
         for name, document in DOCUMENTS.items():
             manifest["documents"][name] = write_document(folder / f"{name}.json", document(heap))
         manifest["sizes"], manifest["facts"] = sizes_of(heap), facts_of(heap)
