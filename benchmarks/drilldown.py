@@ -60,6 +60,7 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("rss", ()),
     ("size-classes", ()),
     ("find", ("--type", TYPE)),
+    ("find", ("--string", "order/10831")),
     ("sql", ("SELECT count(*) FROM objects",)),
     ("sql", ("SELECT type, count(*), sum(bytes) FROM objects WHERE live GROUP BY ALL ORDER BY 3 DESC",)),
     ("sql", ("SELECT * FROM types ORDER BY bytes DESC",)),

@@ -46,7 +46,7 @@ def test_a_stopped_process_goes_on_when_the_capture_is_killed_at_any_request(
     requests = kill_at_each_request(service, crashes, "stop", [0.0])
 
     service.require_intact()
-    assert requests > 30
+    assert requests > 20  # as many as there are threads at the moment, three or four for each
 
 
 def test_captures_killed_at_random_moments_leave_no_trace(service: Service, crashes: CrashServer) -> None:
