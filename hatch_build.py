@@ -26,10 +26,10 @@ class CompileKernels(BuildHookInterface):
             )
             return
         source = Path(self.root, "src")
+        # An isolated build has its packages by way of this variable.
+        path = os.pathsep.join(filter(None, (str(source), os.environ.get("PYTHONPATH"))))
         subprocess.run(
-            [sys.executable, "-m", "heldby.shipping"],
-            check=True,
-            env={**os.environ, "PYTHONPATH": str(source)},
+            [sys.executable, "-m", "heldby.shipping"], check=True, env={**os.environ, "PYTHONPATH": path}
         )
         if any(source.glob("heldby/compiled_kernels/*/*/*.kernel")):
             build_data["pure_python"] = False
