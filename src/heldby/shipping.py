@@ -41,10 +41,16 @@ def ship(folder: Path) -> tuple[int, int]:
     if missing:
         for path, _ in missing:
             path.parent.mkdir(exist_ok=True)
-        workers = min(len(os.sched_getaffinity(0)), len(missing))
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), collect_rarely) as pool:
-            for _ in pool.map(_compile, *zip(*missing, strict=True)):
-                pass
+        try:
+            workers = min(len(os.sched_getaffinity(0)), len(missing))
+            pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), collect_rarely)
+        except (ImportError, OSError):  # a container without /dev/shm has no semaphores
+            for path, entry in missing:
+                _compile(path, entry)
+        else:
+            with pool:
+                for _ in pool.map(_compile, *zip(*missing, strict=True)):
+                    pass
     _remove_others(folder, {path.parent for path in places} | {home})
     return len(missing), len(places)
 

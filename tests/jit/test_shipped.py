@@ -101,6 +101,26 @@ def test_shipping_compiles_what_is_missing_and_removes_what_is_old(tmp_path: Pat
     assert [folder.exists() for folder in old] == [False, False]
 
 
+def test_without_semaphores_kernels_are_compiled_one_after_the_other(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from unittest import mock
+from heldby import shipping
+if __name__ == "__main__":
+    one = [entry for entry in shipping.listed_kernels() if entry["kernel"] == "rank_words"]
+    with mock.patch.object(shipping, "listed_kernels", return_value=one):
+        with mock.patch.object(shipping, "ProcessPoolExecutor", side_effect=OSError(38, "no semaphores")):
+            print(shipping.ship(Path(sys.argv[1])))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True, timeout=100
+    )
+
+    assert done.stdout == "(1, 1)\n"
+    assert len(list(tmp_path.rglob("rank_words-*.kernel"))) == 1
+
+
 def test_this_checkout_has_its_kernels_compiled() -> None:
     """`make setup` compiles them in place: no test waits for those, and they are what the wheel brings."""
     home = resources.files("heldby").joinpath("compiled_kernels", shipped.folder_name())
