@@ -62,11 +62,11 @@ def by_type(heap: Heap) -> Grouping:
     return _by_name(heap, heap.naming.type_name)
 
 
-def of_types(heap: Heap, fits: Callable[[str], bool]) -> NDArray[np.bool_]:
-    """Return which objects have a type whose name fits, ``bool[n + 1]``. O(objects)."""
+def of_types(heap: Heap, wanted: re.Pattern[str]) -> NDArray[np.bool_]:
+    """Return which objects have a type whose whole name matches, ``bool[n + 1]``. O(objects)."""
     types = type_numbers(heap)
-    wanted = [fits(heap.naming.type_name(number)) for number in types.distinct.tolist()]
-    return types.chosen(np.array(wanted, np.bool_))
+    fits = [wanted.fullmatch(heap.naming.type_name(number)) is not None for number in types.distinct.tolist()]
+    return types.chosen(np.array(fits, np.bool_))
 
 
 def by_package(heap: Heap) -> Grouping:

@@ -42,8 +42,7 @@ def objects_called(heap: Heap, text: str) -> NDArray[np.uint32]:
             return np.array([object_at(heap, int(text, 16))], np.uint32)
         except ValueError:
             raise UsageError(f"{text} is no address", next_step="write it as 0xc000012340") from None
-    wanted = pattern(text)
-    found = np.flatnonzero(of_types(heap, lambda name: wanted.fullmatch(name) is not None) & heap.live)
+    found = np.flatnonzero(of_types(heap, pattern(text)) & heap.live)
     if found.size:
         return found.astype(np.uint32)
     tree = build_holder_tree(heap)
@@ -216,7 +215,7 @@ def without_weak_ways(heap: Heap) -> Graph:
     """
     targets = heap.graph.targets.copy()
     graph = Graph(heap.graph.offsets, targets)
-    vertices = np.flatnonzero(of_types(heap, lambda name: _POOLS.fullmatch(name) is not None))
+    vertices = np.flatnonzero(of_types(heap, _POOLS))
     roots = heap.roots
     caches = np.array([name.startswith(_CACHES) for name in roots.names], np.bool_)
     weak = roots.deferred | np.isin(roots.kind, (RootKind.SPECIAL, RootKind.RUNTIME))

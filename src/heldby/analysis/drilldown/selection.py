@@ -115,7 +115,7 @@ def _of_types(heap: Heap, text: str, with_parts: bool) -> NDArray[np.bool_]:
     """Return the objects whose own type matches, and with `with_parts` the parts of maps whose type does."""
     wanted = pattern(text)
     if not with_parts:
-        return of_types(heap, lambda name: wanted.fullmatch(name) is not None)
+        return of_types(heap, wanted)
     groups = by_own_and_whole_type(heap)
     fits = [any(wanted.fullmatch(name) for name in names.split("\0")) for names in groups.names]
     return groups.of_some(np.array(fits, np.bool_))
