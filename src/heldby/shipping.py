@@ -12,14 +12,12 @@ import shutil
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from heldby.jit import shipped
 from heldby.jit.kernel_files import place_of, read_kernel, write_kernel
-from heldby.jit.signature import decoded
-from heldby.warming import collect_rarely, listed_kernels
+from heldby.warming import collect_rarely, kernel_of, listed_kernels
 
 
 def ship(folder: Path) -> tuple[int, int]:
@@ -56,19 +54,15 @@ def ship(folder: Path) -> tuple[int, int]:
 
 
 def _place(entry: dict[str, Any]) -> Path:
-    function = getattr(import_module(entry["module"]), entry["kernel"]).function
-    return place_of(
-        Path(function.__code__.co_filename),
-        function.__name__,
-        tuple(decoded(argument) for argument in entry["arguments"]),
-    )
+    kernel, kinds = kernel_of(entry)
+    return place_of(Path(kernel.function.__code__.co_filename), kernel.function.__name__, kinds)
 
 
 def _compile(path: Path, entry: dict[str, Any]) -> None:
     from heldby.jit.compiling import compiled
 
-    function = getattr(import_module(entry["module"]), entry["kernel"]).function
-    write_kernel(path, compiled(function, tuple(decoded(argument) for argument in entry["arguments"])))
+    kernel, kinds = kernel_of(entry)
+    write_kernel(path, compiled(kernel.function, kinds))
 
 
 def _remove_others(folder: Path, wanted: set[Path]) -> None:

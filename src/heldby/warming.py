@@ -18,7 +18,8 @@ import sys
 from importlib import import_module, resources
 from typing import Any, Final
 
-from heldby.jit.signature import decoded
+from heldby.jit import Kernel
+from heldby.jit.signature import Kind, decoded
 
 _FILE: Final = "kernel_signatures.json"
 _FIRST_OF_TYPING: Final = "propagate"
@@ -58,13 +59,23 @@ def listed_kernels(*parts: str) -> list[dict[str, Any]]:
     return [entry for part in parts or ("run", "questions") for entry in listed[part]]
 
 
+def kernel_of(entry: dict[str, Any]) -> tuple[Kernel, tuple[Kind, ...]]:
+    """Return the kernel that an entry of the list speaks of, and the kinds of its arguments.
+
+    Raises:
+        ImportError, AttributeError: it is no longer there.
+    """
+    kernel: Kernel = getattr(import_module(entry["module"]), entry["kernel"])
+    return kernel, tuple(decoded(argument) for argument in entry["arguments"])
+
+
 def compile_ahead() -> None:
     """Compile the kernels of the list; what cannot be compiled is left to the run."""
     collect_rarely()
     for entry in ahead_of_a_run(listed_kernels("run")):
         with contextlib.suppress(Exception):  # another Numba, a kernel that was renamed
-            kernel = getattr(import_module(entry["module"]), entry["kernel"])
-            kernel.compiled(tuple(decoded(argument) for argument in entry["arguments"]))
+            kernel, kinds = kernel_of(entry)
+            kernel.compiled(kinds)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from heldby.jit import code_cache
-from heldby.jit.kernel_files import CompiledKernel
+from heldby.jit.kernel_files import CompiledKernel, place_of
 from tests.jit.small_package import HELPER, RUN, run
 
 NO_ACCOUNT = """
@@ -144,14 +144,14 @@ def test_whatever_was_done_to_a_file_it_is_whole_or_a_miss(
 ) -> None:
     monkeypatch.setattr(code_cache, "cache_folder", lambda: tmp_path)
     made = CompiledKernel(b"\x7fELF and more\n\0", "entry", ["int64", "bool"])
-    module = Path(code_cache.__file__)
-    with code_cache.kept(module, "run", ["uint64"]) as place:
+    kernel = place_of(Path(code_cache.__file__), "run", ["uint64"])
+    with code_cache.kept(kernel) as place:
         place.write(made)
     (file,) = tmp_path.rglob("*.kernel")
     whole = file.read_bytes()
 
     def read() -> CompiledKernel | None:
-        with code_cache.kept(module, "run", ["uint64"]) as place:
+        with code_cache.kept(kernel) as place:
             return place.read()
 
     assert read() == made

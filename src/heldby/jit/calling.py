@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from heldby.jit.code_cache import kept
-from heldby.jit.kernel_files import CompiledKernel
+from heldby.jit.kernel_files import CompiledKernel, place_of
 from heldby.jit.linking import load
 from heldby.jit.shipped import shipped
 from heldby.jit.signature import FLOATS, Kind, Words, flattened, unpacked
@@ -60,11 +60,11 @@ class Kernel:
 
     def compiled(self, kinds: Sequence[Kind]) -> CompiledKernel:
         """Return the machine code for arguments of these `kinds`: shipped, from the cache, or made now."""
-        module, name = Path(self.function.__code__.co_filename), self.function.__name__
-        found = shipped(module, name, kinds)
+        file = place_of(Path(self.function.__code__.co_filename), self.function.__name__, kinds)
+        found = shipped(file)
         if found is not None:
             return found
-        with kept(module, name, kinds) as place:
+        with kept(file) as place:
             found = place.read()
             if found is None:
                 for started in _watching:

@@ -16,7 +16,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Final
 
 from heldby.digests import hex_digest
-from heldby.jit.kernel_files import CompiledKernel, compiler_sources, place_of, read_kernel, write_kernel
-from heldby.jit.signature import Kind
+from heldby.jit.kernel_files import CompiledKernel, compiler_sources, read_kernel, write_kernel
+from heldby.jit.processor import first_processor
 
 _TOUCHED_EVERY_S: Final = 86_400
 _STALE_AFTER_S: Final = 30 * 86_400
@@ -78,20 +78,20 @@ class Place:
 
 
 @contextmanager
-def kept(module: Path, name: str, kinds: Sequence[Kind]) -> Iterator[Place]:
-    """Give the place of the kernel `name` of the source file `module`, for arguments of `kinds`."""
-    place = Place(_path(module, name, kinds))
+def kept(file: Path) -> Iterator[Place]:
+    """Give the place in the cache of the kernel of `file` (`kernel_files.place_of`)."""
+    place = Place(_path(file))
     try:
         yield place
     finally:
         place.close()
 
 
-def _path(module: Path, name: str, kinds: Sequence[Kind]) -> Path | None:
+def _path(file: Path) -> Path | None:
     base = cache_folder()
     if base is None:
         return None
-    path = base / place_of(module, name, kinds)
+    path = base / file
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
     except OSError:
@@ -139,8 +139,7 @@ def _release(package: str) -> str:
 def _processor() -> list[str]:
     """Return what the kernel says of the first processor: LLVM compiles for its model and features."""
     wanted = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags", "Features", "CPU ")
-    first = Path("/proc/cpuinfo").read_text("utf-8").split("\n\n", 1)[0]
-    return [platform.machine(), *(line for line in first.splitlines() if line.startswith(wanted))]
+    return [platform.machine(), *(line for line in first_processor() if line.startswith(wanted))]
 
 
 def _candidates() -> Iterator[Path]:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from heldby.digests import hex_digest
-from heldby.jit.kernel_files import CompiledKernel, compiler_sources, place_of, read_kernel
-from heldby.jit.signature import Kind
+from heldby.jit.kernel_files import CompiledKernel, compiler_sources, read_kernel
+from heldby.jit.processor import first_processor
 
 FOLDER: Final = Path(__file__).parents[1] / "compiled_kernels"
 
@@ -49,10 +48,10 @@ def level() -> Level | None:
     return _LEVELS.get(platform.machine())
 
 
-def shipped(module: Path, name: str, kinds: Sequence[Kind]) -> CompiledKernel | None:
-    """Return the kernel `name` of the source file `module` as it came with the package; None if it did not."""
+def shipped(file: Path) -> CompiledKernel | None:
+    """Return the kernel of that place (`kernel_files.place_of`) as it came with the package; None if it did not."""
     folder = _folder()
-    return None if folder is None else read_kernel(folder / place_of(module, name, kinds))
+    return None if folder is None else read_kernel(folder / file)
 
 
 def folder_name() -> str:
@@ -79,6 +78,5 @@ def runs_here() -> bool:
         return False
     if not least.flags:
         return True
-    processor = Path("/proc/cpuinfo").read_text("utf-8").split("\n\n", 1)[0]
-    flags = next((line for line in processor.splitlines() if line.startswith("flags")), "")
+    flags = next((line for line in first_processor() if line.startswith("flags")), "")
     return least.flags <= set(flags.split())
