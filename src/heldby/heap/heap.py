@@ -105,6 +105,20 @@ class Heap:
         out[0] = 0
         return out
 
+    def references_of_roots(self) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.uint32]]:
+        """Return edges, sources and targets of the references of roots to objects, as the collector sees them.
+
+        The ways from a group of goroutines to its members are none. O(roots and their references).
+        """
+        graph, first = self.graph, self.object_count + 1
+        edges = np.arange(int(graph.offsets[first]), graph.edge_count, dtype=np.int64)
+        sources = np.repeat(
+            np.arange(first, graph.node_count, dtype=np.uint32), np.diff(graph.offsets[first:])
+        )
+        targets = self.deferred.led_to(graph, edges)
+        real = targets <= np.uint32(self.object_count)
+        return edges[real], sources[real], targets[real]
+
     def compact_sizes(self) -> NDArray[np.uint32] | NDArray[np.int64]:
         """Return `sizes` in half the room, ``uint32``, unless an object has 4 GiB; not kept."""
         sizes = self.objects.spans.elemsize

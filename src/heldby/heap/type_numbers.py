@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.objects.objects import objects_per_span
+from heldby.golang.objects.objects import first_objects
 from heldby.heap.heap import Heap
 from heldby.heap.naming import UNKNOWN
 from heldby.heap.type_number_kernels import look_up_types, mark_types
@@ -34,7 +34,7 @@ class TypeNumbers:
         # Places: the packed numbers of known types, then the sizes of the slots of unknown ones.
         known = 2 * len(heap.naming.types.layouts.types)
         self._unknown = (known + row).astype(np.uint32)
-        self._first = np.concatenate(([1], 1 + np.cumsum(objects_per_span(heap.objects.index))))
+        self._first = first_objects(heap.objects.index)
         seen = np.zeros(known + sizes.size, np.uint8)
         mark_types(self._packed, self._first, self._unknown, seen)
         self._seen = seen != 0

@@ -157,30 +157,26 @@ class Facts:
         return slice(int(offsets[1]), int(offsets[self.heap.object_count + 1]))
 
     @cached_property
-    def _of_roots(self) -> I64:
-        graph = self.heap.graph
-        edges = np.arange(self._of_objects.stop, graph.edge_count, dtype=np.int64)
-        return edges[self.heap.deferred.led_to(graph, edges) <= np.uint32(self.heap.object_count)]
+    def _of_roots(self) -> tuple[I64, U32, U32]:
+        return self.heap.references_of_roots()
 
     @cached_property
     def edges(self) -> I64:
         """The references: numbers of edges, ascending."""
         own = np.arange(self._of_objects.start, self._of_objects.stop, dtype=np.int64)
-        return np.concatenate((own, self._of_roots))
+        return np.concatenate((own, self._of_roots[0]))
 
     @cached_property
     def sources(self) -> U32:
         """The source of every reference."""
         offsets, first_root = self.heap.graph.offsets, self.heap.object_count + 1
         own = np.repeat(np.arange(1, first_root, dtype=np.uint32), np.diff(offsets[1 : first_root + 1]))
-        roots = np.searchsorted(offsets[first_root:], self._of_roots, side="right") - 1 + first_root
-        return np.concatenate((own, roots.astype(np.uint32)))
+        return np.concatenate((own, self._of_roots[1]))
 
     @cached_property
     def targets(self) -> U32:
         """The target of every reference, as the collector sees it: the deferred ones in place."""
-        targets = self.heap.whole_graph.targets
-        return np.concatenate((targets[self._of_objects], targets[self._of_roots]))
+        return np.concatenate((self.heap.whole_graph.targets[self._of_objects], self._of_roots[2]))
 
     def labels(self) -> U32:
         """Return the label of every reference. A stretch at a time: what it takes is ten times what it gives."""

@@ -13,7 +13,7 @@ from heldby.analysis.rss.finalizer_reach import GARBAGE, LIVE, ONLY_FINALIZERS
 from heldby.analysis.rss.heap_parts import garbage_of, live_parts, parts_by_type
 from heldby.analysis.rss.slot_kernels import account_slots
 from heldby.golang.books.free_pages import FreePages
-from heldby.golang.objects.objects import ObjectTable
+from heldby.golang.objects.objects import ObjectTable, first_objects
 from heldby.golang.objects.spans import PAGE_BYTES, SpanTable
 from heldby.heap.heap import Heap
 from heldby.memory.image import ADDRESS_END
@@ -158,7 +158,6 @@ def claim_heap(claims: Claims, spans: SpanTable, free: FreePages | None) -> None
 def _by_span(objects: ObjectTable, states: NDArray[np.uint8], pages: Residency) -> NDArray[np.int64]:
     """Return ``int64[spans, 5]``: bytes of garbage, live, finalizers', free and in no slot."""
     spans = objects.spans
-    first = np.searchsorted(objects.span[1:], np.arange(len(spans) + 1, dtype=np.uint32)).astype(np.uint64)
     out = np.zeros((len(spans), 5), np.uint64)
     account_slots(
         pages.directory,
@@ -167,7 +166,7 @@ def _by_span(objects: ObjectTable, states: NDArray[np.uint8], pages: Residency) 
         spans.pages * np.uint64(PAGE_BYTES),
         spans.elemsize,
         spans.nelems,
-        first + np.uint64(1),
+        first_objects(objects.index).astype(np.uint64),
         objects.addr,
         states,
         out,

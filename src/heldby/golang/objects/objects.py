@@ -160,6 +160,11 @@ def objects_per_span(index: SlotIndex) -> NDArray[np.int64]:
     return np.diff(ranks[index.spans[:, 3].astype(np.int64)], append=ranks[-1])
 
 
+def first_objects(index: SlotIndex) -> NDArray[np.int64]:
+    """Return the number of the first object of each span, and one more than that of the last, ``int64[S + 1]``."""
+    return np.concatenate(([1], 1 + np.cumsum(objects_per_span(index))))
+
+
 def by_span(values: NDArray[_N], index: SlotIndex) -> NDArray[_N]:
     """Return for each object what `values` has for its span, ``[n + 1]``; the virtual root has the first."""
     counts = objects_per_span(index)

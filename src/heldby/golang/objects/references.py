@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.golang.objects.arena_bitmaps import ArenaBitmaps
-from heldby.golang.objects.objects import ObjectTable
+from heldby.golang.objects.objects import ObjectTable, first_objects
 from heldby.golang.objects.reference_kernels import (
     NO_POINTERS,
     POINTER_BITS,
@@ -128,14 +128,14 @@ def _scan_plan(
     how[has_bits] = POINTER_BITS
     by_type = ~spans.noscan & ~has_bits
     how[by_type] = TYPE_MASK
-    first_object = _first_objects(objects)
+    first = first_objects(objects.index)
     typed_objects, descriptors = _typed_objects(runtime, objects, by_type)
     if spans.types_in_slots:
         mask_of, masks = _masks(TypeMasks(runtime), descriptors)
     else:
         mask_of, masks = _scattered_masks(ArenaBitmaps(runtime), objects, typed_objects)
     per_span = np.zeros(len(spans), np.int64)
-    counts = np.diff(np.append(first_object, len(objects) + 1).astype(np.int64))
+    counts = np.diff(first)
     per_span[by_type] = counts[by_type]
     first_typed = np.concatenate(([0], np.cumsum(per_span)[:-1])) if len(spans) else per_span
     plan = ScanPlan(
@@ -144,7 +144,7 @@ def _scan_plan(
         elemsize=spans.elemsize,
         nelems=spans.nelems,
         first_word=np.ascontiguousarray(objects.index.spans[:, 3]),
-        first_object=first_object,
+        first_object=first[:-1].astype(np.uint64),
         bitmap=spans.pointer_bits,
         data_words=spans.has_headers.astype(np.uint64),
         first_typed=first_typed.astype(np.uint64),
@@ -152,14 +152,6 @@ def _scan_plan(
         **_packed(masks),
     )
     return plan, typed_objects, descriptors
-
-
-def _first_objects(objects: ObjectTable) -> NDArray[np.uint64]:
-    counts = np.bincount(objects.span[1:], minlength=len(objects.spans))
-    first = np.ones(len(objects.spans), np.uint64)
-    np.cumsum(counts[:-1], out=counts[:-1])
-    first[1:] += counts[:-1].astype(np.uint64)
-    return first
 
 
 def _typed_objects(
