@@ -36,4 +36,7 @@ def read_document(path: Path, said: Mapping[str, int]) -> Any:
         raise Damaged(f"{path.name}: {error}") from error
     if zlib.crc32(data) != said["crc32"]:
         raise Damaged(f"{path.name} has changed")
-    return json.loads(data)
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise Damaged(f"{path.name}: {error}") from error

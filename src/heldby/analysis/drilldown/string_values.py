@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.golang.objects.objects import objects_per_span
+from heldby.golang.objects.objects import first_objects
 from heldby.golang.texts.string_header_kernels import find_strings, read_string_headers
 from heldby.golang.types.type_layout import SLICE, STRING
 from heldby.heap.heap import Heap
@@ -75,8 +75,7 @@ def strings_of_objects(
         counted = np.ones(heap.object_count + 1, np.bool_)
     slot_bytes = _slot_bytes(heap)
     # The first edge of each span, and where the last one ends.
-    first = np.concatenate(([1], 1 + np.cumsum(objects_per_span(objects.index))))
-    edge = graph.offsets[first]
+    edge = graph.offsets[first_objects(objects.index)]
     low = 0
     columns = _columns(0)
     while low < len(spans):
@@ -108,16 +107,7 @@ def strings_of_objects(
 
 def strings_of_roots(heap: Heap, *, with_bytes: bool = False) -> Strings:
     """Return the strings in global variables and on stacks. O(roots)."""
-    graph, first = heap.graph, heap.object_count + 1
-    low, high = int(graph.offsets[first]), int(graph.offsets[-1])
-    edges = np.arange(low, high, dtype=np.int64)
-    sources = np.repeat(np.arange(first, graph.node_count, dtype=np.uint32), np.diff(graph.offsets[first:]))
-    targets = heap.deferred.led_to(graph, edges)
-    # A group of goroutines refers to its members.
-    to_object = targets <= np.uint32(heap.object_count)
-    return string_values(
-        heap, edges[to_object], sources[to_object], targets[to_object], with_bytes=with_bytes
-    )
+    return string_values(heap, *heap.references_of_roots(), with_bytes=with_bytes)
 
 
 def string_values(heap: Heap, edges: I64, sources: U32, targets: U32, *, with_bytes: bool = False) -> Strings:
@@ -144,6 +134,7 @@ def string_values(heap: Heap, edges: I64, sources: U32, targets: U32, *, with_by
         _headers(heap, found.edges, found.source, int(np.count_nonzero(in_object[rows]))),
         heap.objects.span_of(found.target),
         heap.objects.spans.base,
+        heap.objects.spans.extent,
         _slot_bytes(heap),
         found.address,
         found.length,

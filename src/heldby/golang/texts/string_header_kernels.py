@@ -11,11 +11,11 @@ from heldby.memory.paging_kernels import PAGE_MISSING, load64, page_of
 
 
 @inline_kernel
-def read_header(directory, tables, words, at, base, slot_bytes):
+def read_header(directory, tables, words, at, base, extent, slot_bytes):
     """Return place and length that the header at `at` has, and whether both are in the capture and make sense.
 
-    `base` and `slot_bytes` are of the span that the data's object lies in. A length that leads out of that object
-    was being written, or is no length: it is 0 then.
+    `base`, `extent` and `slot_bytes` are of the span that the data's object lies in. A place outside of that span, and
+    a length that leads out of that object, was being written, or is none: the length is 0 then.
     """
     if at == ZERO or (at & u64(7)) != ZERO or page_of(directory, tables, at) == np.int64(PAGE_MISSING):
         return ZERO, ZERO, False
@@ -23,14 +23,14 @@ def read_header(directory, tables, words, at, base, slot_bytes):
     if page_of(directory, tables, at + u64(8)) == np.int64(PAGE_MISSING):
         return place, ZERO, False
     size = load64(directory, tables, words, at + u64(8))
-    # The place is in a slot of the span, or the reference would not lead there.
-    if slot_bytes == ZERO or size > slot_bytes - (place - base) % slot_bytes:
+    distance = place - base
+    if distance >= extent or size > slot_bytes - distance % slot_bytes:
         return place, ZERO, False
     return place, size, True
 
 
 @kernel
-def read_string_headers(pages, headers, spans, base, slot_bytes, address, length, known):
+def read_string_headers(pages, headers, spans, base, extent, slot_bytes, address, length, known):
     """Read pointer and length at each of `headers`, 0 for one in a register.
 
     Args:
@@ -38,6 +38,7 @@ def read_string_headers(pages, headers, spans, base, slot_bytes, address, length
         headers: ``uint64[n]``.
         spans: ``uint32[n]``, the span of the object that each pointer leads to.
         base: ``uint64[spans]``.
+        extent: ``uint64[spans]``, the bytes from `base` on that belong to slots.
         slot_bytes: ``uint64[spans]``, the size of a span's slots.
         address: ``uint64[n]``, output; 0 where it is not known.
         length: ``int64[n]``, output; 0 where it is not known.
@@ -46,7 +47,9 @@ def read_string_headers(pages, headers, spans, base, slot_bytes, address, length
     directory, tables, words = pages.directory, pages.tables, pages.words
     for i in range(u64(headers.size)):
         s = u64(spans[i])
-        place, size, good = read_header(directory, tables, words, headers[i], base[s], slot_bytes[s])
+        place, size, good = read_header(
+            directory, tables, words, headers[i], base[s], extent[s], slot_bytes[s]
+        )
         address[i] = place
         length[i] = np.int64(size)
         known[i] = good
@@ -119,7 +122,13 @@ def find_strings(
                         target = deferred_targets[d]
                     t = u64(heap.span[u64(target)])
                     place, size, good = read_header(
-                        directory, tables, memory, at_slot + (w << u64(3)), spans[t, 0], slot_bytes[t]
+                        directory,
+                        tables,
+                        memory,
+                        at_slot + (w << u64(3)),
+                        spans[t, 0],
+                        spans[t, 1],
+                        slot_bytes[t],
                     )
                     edges[k] = np.int64(e)
                     sources[k] = np.uint32(o)
