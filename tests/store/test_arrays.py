@@ -52,7 +52,7 @@ def test_numbers_below_zero_and_truths_come_back(tmp_path: Path) -> None:
 def test_a_column_may_keep_its_width_or_be_read_as_narrow_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "two.arrays"
     said = write_arrays(path, {"wide": lambda: SMALL, "narrow": lambda: SMALL}, ["wide"])
-    found = ArrayFile(path, said).read({"wide": np.uint32, "narrow": None})
+    found = ArrayFile(path, said).read({"wide": np.uint32, "narrow": np.uint32}, ["narrow"])
 
     assert [column["dtype"] for column in said["columns"].values()] == ["<u4", "|u1"]
     assert found["wide"].tolist() == found["narrow"].tolist() == [7, 0, 255]
@@ -88,6 +88,7 @@ def test_no_rows_are_an_empty_column(tmp_path: Path) -> None:
     [
         {"dtype": "<u8"},  # wider than what is asked for
         {"dtype": "|O"},
+        {"dtype": "<i8"},
         {"place": 1 << 20},
         {"place": "0"},
         {"crc32": 0},

@@ -61,8 +61,8 @@ class Reader:
         return {column.name: column.of(self.fresh) for column in wanted}
 
     def _read(self, table: str, wanted: Sequence[Kept]) -> dict[str, NDArray[Any]]:
-        dtypes = {column.name: None if column.narrow else column.dtype for column in wanted}
-        found = self._files[table].read(dtypes)
+        dtypes = {column.name: column.dtype for column in wanted}
+        found = self._files[table].read(dtypes, [column.name for column in wanted if column.narrow])
         for column in wanted:
             values = found[column.name]
             if column.below is not None and _highest(values, column.none) >= column.below(self.sizes):
