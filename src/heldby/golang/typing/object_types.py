@@ -31,7 +31,8 @@ from heldby.golang.typing.recognition import (
     recognise_specials,
     recognise_variables,
 )
-from heldby.golang.typing.shape_matching import ShapeIndex, ShapeMatcher
+from heldby.golang.typing.shape_index import ShapeIndex
+from heldby.golang.typing.shape_matching import ShapeMatcher
 from heldby.golang.typing.type_word_kernels import BY_CHOICE, BY_HEADER, BY_PREFIX, BY_SHAPE
 from heldby.golang.typing.typing_arrays import RootSlots, heap_view, slot_bytes_of, type_columns
 from heldby.golang.typing.typing_run import TypingRun
