@@ -16,6 +16,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import pyarrow.parquet as pyarrow
 import pytest
 
 import heldby
@@ -337,7 +338,7 @@ DAMAGES = (cut_off, flip, Path.unlink)
 #: Each damage to some files, each file with some damage, all damages to those of each kind.
 DAMAGED = sorted(
     {(name, DAMAGES[number % 3]) for number, name in enumerate(FILES)}
-    | {(name, damage) for name in ("edges.arrays", "names.json", MANIFEST) for damage in DAMAGES},
+    | {(name, damage) for name in ("edges.parquet", "names.json", MANIFEST) for damage in DAMAGES},
     key=lambda damaged: (damaged[0], damaged[1].__name__),
 )
 
@@ -422,7 +423,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(capture: Path, tmp_path: Path) -
 
     (tmp_path / "cache").write_text("no folder")
     with (
-        mock.patch.object(store_folder, "write_arrays", full),
+        mock.patch.object(store_folder, "write_table", full),
         mock.patch.dict(os.environ, XDG_CACHE_HOME=str(tmp_path / "cache")),
     ):
         _, words = opened(capture)
@@ -471,10 +472,20 @@ def test_the_manifest_holds_nothing_of_the_process_s_memory(capture: Path) -> No
     assert manifest["executable"] is None  # it is in the capture
 
 
+def test_every_table_is_parquet_that_another_engine_reads(capture: Path) -> None:
+    heap, _ = opened(capture)
+    for table, columns in TABLES.items():
+        found = pyarrow.read_table(place_of(capture) / file_of(table), page_checksum_verification=True)
+
+        assert found.column_names == [column.name for column in columns]
+        for column in columns:
+            assert found[column.name].to_pylist() == column.of(heap).tolist(), (table, column.name)
+
+
 def test_ctrl_c_while_it_is_kept_comes_after_the_answer_and_is_no_error(
     capture: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with mock.patch.object(store_folder, "write_arrays", side_effect=KeyboardInterrupt):
+    with mock.patch.object(store_folder, "write_table", side_effect=KeyboardInterrupt):
         code = main([str(capture)])
 
     said = capsys.readouterr()

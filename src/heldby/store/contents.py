@@ -180,7 +180,7 @@ TABLES: Final[Mapping[str, tuple[Kept, ...]]] = {
 
 def file_of(table: str) -> str:
     """Return the name of the file that has `table`."""
-    return f"{table}.arrays"
+    return f"{table}.parquet"
 
 
 def _types(heap: Heap) -> Any:

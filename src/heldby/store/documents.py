@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from heldby.store.arrays import Damaged
+from heldby.store.tables import Damaged
 
 
 def write_document(path: Path, document: Any) -> dict[str, int]:

@@ -23,11 +23,11 @@ from heldby.digests import hex_digest
 from heldby.folders import replacing_folder
 from heldby.heap.heap import Heap
 from heldby.progress import Progress
-from heldby.store.arrays import write_arrays
 from heldby.store.contents import DOCUMENTS, TABLES, Kept, facts_of, file_of, results_of, sizes_of
 from heldby.store.documents import write_document
+from heldby.store.tables import write_table
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 MANIFEST: Final = "manifest.json"
 _TOUCHED_EVERY_S: Final = 86_400
 _UNUSED_AFTER_S: Final = 30 * 86_400
@@ -120,7 +120,7 @@ def _write_files(folder: Path, heap: Heap, key: Mapping[str, Any], progress: Pro
         for name, columns in TABLES.items():
             made = {column.name: partial(_made, column, heap) for column in columns}
             mapped = [column.name for column in columns if column.mapped]
-            manifest["tables"][name] = write_arrays(folder / file_of(name), made, mapped)
+            manifest["tables"][name] = write_table(folder / file_of(name), made, mapped)
         for name, document in DOCUMENTS.items():
             manifest["documents"][name] = write_document(folder / f"{name}.json", document(heap))
         manifest["sizes"], manifest["facts"] = sizes_of(heap), facts_of(heap)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.heap.heap import Heap
-from heldby.store.arrays import ArrayFile, Damaged
 from heldby.store.contents import DOCUMENTS, TABLES, Kept, file_of, results_of
 from heldby.store.documents import read_document
+from heldby.store.tables import Damaged, TableFile
 
 _STRETCH: Final = 1 << 14
 
@@ -39,7 +39,7 @@ class Reader:
     ) -> None:
         self._folder = folder
         self._documents: Mapping[str, Mapping[str, int]] = manifest["documents"]
-        self._files = {name: ArrayFile(folder / file_of(name), manifest["tables"][name]) for name in TABLES}
+        self._files = {name: TableFile(folder / file_of(name), manifest["tables"][name]) for name in TABLES}
         self.sizes = {**manifest["sizes"], **{name: file.rows for name, file in self._files.items()}}
         self.facts: Mapping[str, Any] = manifest["facts"]
         self._analyse = analyse

@@ -32,11 +32,11 @@ from heldby.heap.heap import Heap
 from heldby.heap.naming import Naming
 from heldby.heap.process import Process
 from heldby.heap.roots import RootTable
-from heldby.store.arrays import Damaged
 from heldby.store.contents import TABLES
 from heldby.store.lazily import lazily
 from heldby.store.plain import from_plain
 from heldby.store.reader import Reader
+from heldby.store.tables import Damaged
 
 _PATH_COLUMNS: Final = tuple(column.name for column in TABLES["paths"])
 
