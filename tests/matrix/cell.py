@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from heldby.errors import HeldbyError
-from tests.scenarios.reading import Reading, read
+from tests.scenarios.reading import Reading, not_the_runtimes_own, read
 from tests.support.build import BuildFailed, Mode
 from tests.support.process import ProgramFailed
 from tests.support.toolchains import Toolchain, ToolchainMissing, toolchain
@@ -18,9 +18,6 @@ PROGRAMS: Final = ("closures", "goroutines", "growth", "interfaces", "maps", "sp
 GROWTH: Final = "growth"
 
 MOST_ATTEMPTS: Final = 3
-
-#: What the runtime takes and gives back for itself between the collection and our look, at most two records.
-RUNTIMES_OWN: Final = frozenset({"runtime.sudog", "[]runtime.timerWhen", "runtime.timerWhen"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +113,7 @@ def measure_release(release: str, mode: Mode) -> Cell:
 
 
 def _differing(reading: Reading) -> int:
-    found = (*reading.unmarked, *reading.unreached)
-    own = [type_name for _, type_name in found if type_name in RUNTIMES_OWN]
-    return len(found) - (len(own) if len(own) <= 2 else 0)
+    return len(not_the_runtimes_own((*reading.unmarked, *reading.unreached)))
 
 
 def _counts_agree(reading: Reading) -> bool:

@@ -26,9 +26,18 @@ from tests.support.toolchains import Toolchain
 RESTLESS = frozenset({"spinning"})
 
 
+#: What the runtime takes and gives back for itself between a collection and our look, now and then, on a loaded
+#: machine: records of waiting goroutines (runtime/proc.go, acquireSudog) and a P's heap of timers as it grows.
+#: No more than two of them, and never an object of the program's.
+_RUNTIMES_OWN = ("runtime.sudog", "[]runtime.timerWhen", "runtime.timerWhen")
+
 #: On a loaded machine the runtime may start a thread between the program's look at itself and ours, which brings
 #: half a dozen objects; a mistake of ours would be there each time.
 _ATTEMPTS = 3
+
+
+Objects = tuple[tuple[str, str], ...]
+"""Addresses and types."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +58,8 @@ class Reading:
     ready: Mapping[str, Any]
     totals: HeapTotals
     allocated_bytes: int
-    unmarked: tuple[tuple[str, str], ...]
-    unreached: tuple[tuple[str, str], ...]
+    unmarked: Objects
+    unreached: Objects
     named_bytes: int
     places: tuple[Place, ...]
     types: Counter[str]
@@ -76,7 +85,7 @@ def read(name: str, toolchain: Toolchain, mode: Mode) -> Reading:
             break
     marked = heap.objects.marked.astype(bool)
 
-    def describe(chosen: NDArray[np.bool_]) -> tuple[tuple[str, str], ...]:
+    def describe(chosen: NDArray[np.bool_]) -> Objects:
         return tuple(
             (hex(int(heap.objects.addr[number])), heap.naming.type_name(heap.naming.type_at(int(number))))
             for number in np.flatnonzero(chosen)[:20]
@@ -92,3 +101,9 @@ def read(name: str, toolchain: Toolchain, mode: Mode) -> Reading:
         places=tuple(places(heap)),
         types=types_of(heap),
     )
+
+
+def not_the_runtimes_own(found: Objects) -> Objects:
+    """Return the objects, without two or less that the runtime may take or give back while we look."""
+    own = [each for each in found if each[1] in _RUNTIMES_OWN]
+    return found if len(own) > 2 else tuple(each for each in found if each not in own)

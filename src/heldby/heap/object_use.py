@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.golang.types import type_scan as scan
+from heldby.golang.types.container_parts import bucket_pointers
 from heldby.golang.types.type_layout import (
     INTERFACE,
     NOTHING,
@@ -150,5 +151,5 @@ def map_innards(types: TypeTable) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = np.isin(types.kind, MAP_PARTS)
     pointers = types.kind == scan.POINTER
     found |= pointers & (types.kind[types.elem] == KIND_MAP_TABLE)
-    found[types.bucket_pointers()] = True
+    found[bucket_pointers(types)] = True
     return found

@@ -26,6 +26,7 @@ from heldby.golang.texts.value_walk_kernels import (
     Units,
     measure_values,
 )
+from heldby.golang.types.container_parts import has_maps_of_buckets
 from heldby.golang.typing.interface_words import dynamic_types, itab_type
 from heldby.heap.heap import Heap
 from heldby.heap.programs import read_only_pages
@@ -70,7 +71,7 @@ class ValueWalk:
         minor = runtime.layout.minor
         self.programs = ValuePrograms(self._types, second_json=second, omits_zero=minor >= 24)
         self.memory = Memory(runtime.pages, read_only_pages(heap.process.programs))
-        self.maps = _map_layout(runtime.layout, buckets=self._types.made_of_buckets())
+        self.maps = _map_layout(runtime.layout, buckets=has_maps_of_buckets(self._types))
         self._release = Release(
             self.maps,
             TextRules(invalid=np.uint64(3 if second else 6), feed=np.uint64(2 if minor >= 22 else 6)),

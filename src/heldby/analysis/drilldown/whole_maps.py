@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.drilldown.grouping import Grouping
+from heldby.golang.types.container_parts import maps_by_part
 from heldby.golang.types.types import TypeTable
 from heldby.graph.csr import NONE
 from heldby.heap.heap import Heap
@@ -35,7 +36,7 @@ def by_own_and_whole_type(heap: Heap) -> Grouping:
 
 def _grouped(heap: Heap, called: Callable[[str, str], str]) -> Grouping:
     types, table = type_numbers(heap), heap.naming.types.layouts.types
-    parts = table.parts_of_maps()
+    parts = maps_by_part(table)
     names: dict[str, int] = {}
 
     def row(own: str, whole: str) -> int:

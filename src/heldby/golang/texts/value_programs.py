@@ -237,7 +237,7 @@ class ValuePrograms:
     def _add_map(self, number: int) -> list[int]:
         types = self.types
         base = number if int(types.kind[number]) == scan.MAP else int(types.elem[number])
-        group = types.synthetic("group", base) or types.synthetic("bucket", base)
+        group = types.map_slots(base)
         places = slot_places(types, group) if group else {}
         if set(places) != {"key", "elem"}:
             self._op[number] = OTHER

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.golang.types import type_scan as scan
+from heldby.golang.types.container_parts import part_of
 from heldby.golang.types.types import (
     CLOSURE,
     KIND_BUCKET_MAP,
@@ -264,17 +265,17 @@ class TypeLayouts:
             kind, word, target = INTERFACE, 1, 0 if self._is_empty(number) else number
         elif of.kind == scan.FUNC:
             kind, target = FUNC, CLOSURE
-        elif of.kind == scan.MAP and (types.synthetic("group", number) or types.synthetic("bucket", number)):
-            kind, target = POINTER, types.synthetic("map", number)
+        elif of.kind == scan.MAP and types.map_slots(number):
+            kind, target = POINTER, part_of(types, "map", number)
         elif of.kind == scan.CHAN:
-            kind, target = POINTER, types.synthetic("channel", number)
+            kind, target = POINTER, part_of(types, "channel", number)
         elif of.kind == KIND_MAP:
-            kind, word, target = DIRECTORY, 2, types.synthetic("group", of.elem)
-            aux = types.synthetic("table pointer", of.elem)
+            kind, word, target = DIRECTORY, 2, types.map_slots(of.elem)
+            aux = part_of(types, "table pointer", of.elem)
         elif of.kind == KIND_MAP_TABLE:
-            kind, word, target = ARRAY_OF, 2, types.synthetic("group", of.elem)
+            kind, word, target = ARRAY_OF, 2, types.map_slots(of.elem)
         elif of.kind == KIND_MAP_OVERFLOW:
-            kind, target = SLICE, types.synthetic("bucket pointer", of.elem)
+            kind, target = SLICE, part_of(types, "bucket pointer", of.elem)
         elif of.kind in (KIND_BUCKET_MAP, KIND_MAP_EXTRA):
             return self._bucket_map(of)
         elif of.kind == KIND_CHANNEL:
@@ -307,16 +308,16 @@ class TypeLayouts:
     def _bucket_map(self, of: GoType) -> Program:
         """Return the program of ``runtime.hmap`` or ``runtime.mapextra``: what they hold has no name of its own."""
         layout, types = self.types.layout, self.types
-        bucket = types.synthetic("bucket", of.elem)
+        bucket = types.map_slots(of.elem)
         if of.kind == KIND_MAP_EXTRA:
             names, struct = ("overflow", "oldoverflow", "nextOverflow"), "runtime.mapextra"
-            overflow = types.synthetic("overflow", of.elem)
+            overflow = part_of(types, "overflow", of.elem)
             kinds, targets = [POINTER] * 3, [overflow, overflow, bucket]
         else:
             names, struct = ("buckets", "oldbuckets", "extra"), "runtime.hmap"
             kinds, targets = (
                 [ARRAY_OF, ARRAY_OF, POINTER],
-                [bucket, bucket, types.synthetic("extra", of.elem)],
+                [bucket, bucket, part_of(types, "extra", of.elem)],
             )
         words = [layout.offset(struct, name) // 8 for name in names]
         return _program(words, kinds, targets, [0] * 3, [0] * 3)

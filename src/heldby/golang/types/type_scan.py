@@ -81,6 +81,13 @@ class Descriptors:
     pointer_mask: U64
     dropped: int
 
+    def find(self, addrs: U64) -> I64:
+        """Return which descriptor lies at each address, -1 where none does."""
+        if not self.addr.size:
+            return np.full(addrs.size, -1)
+        at = np.minimum(np.searchsorted(self.addr, addrs), self.addr.size - 1)
+        return np.where(self.addr[at] == addrs, at, -1)
+
 
 def scan_descriptors(image: Image, layout: Layout, modules: Sequence[Module]) -> Descriptors:
     """Return all type descriptors of the modules. O(bytes of the type sections), vectorised."""

@@ -14,12 +14,13 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.errors import InternalError, NotCaptured
+from heldby.errors import InternalError
 from heldby.golang.layouts.differences import WEAK_HANDLES_STAND_ALONE
 from heldby.golang.layouts.layout import Layout
 from heldby.golang.runtime.module import Module
 from heldby.golang.runtime.runtime import Runtime
 from heldby.golang.types import type_scan as scan
+from heldby.golang.types.descriptor_texts import DescriptorTexts
 from heldby.golang.types.type_scan import Descriptors, scan_descriptors
 from heldby.memory.image import Image
 
@@ -32,10 +33,6 @@ KIND_BUCKET_MAP, KIND_MAP_EXTRA, KIND_MAP_OVERFLOW = range(37, 40)
 MAP_PARTS: Final = (KIND_MAP, KIND_MAP_TABLE, KIND_BUCKET_MAP, KIND_MAP_EXTRA, KIND_MAP_OVERFLOW)
 """What maps are made of beside groups and buckets, which are structs."""
 _Number = TypeVar("_Number", bound=np.generic)
-_OVERFLOW: Final = " overflow"
-_MAX_NAME_READ: Final = 1 << 15
-_MAX_METHODS: Final = 4096
-_EMBEDDED, _HAS_TAG = 8, 2
 _BUILTIN_NAMES: Final = {
     UNKNOWN: "unknown",
     STRING_DATA: "string",
@@ -108,12 +105,14 @@ class TypeTable:
         length: ``int64[n]``, of arrays; 1 for everything else.
         direct: ``bool[n]``, an interface holds the value itself.
         pointer_mask: ``uint64[n]``, pointer words of types with at most 512 bytes of pointer prefix.
+        parts: type numbers of the parts of maps and channels, by role and type; `container_parts` makes them.
     """
 
     def __init__(self, image: Image, layout: Layout, descriptors: Descriptors) -> None:
         self._image = image
         self.layout = layout
         self._descriptors = descriptors
+        self._texts = DescriptorTexts(image, layout, descriptors)
         count = FIRST_DESCRIPTOR + descriptors.addr.size
         self._end_of_descriptors = count
         self._used = count
@@ -137,7 +136,7 @@ class TypeTable:
         self.size[WEAK_HANDLE] = 16 if WEAK_HANDLES_STAND_ALONE.holds(layout) else 8
         self._known: dict[int, GoType] = {}
         self._by_name: dict[str, list[int]] | None = None
-        self._synthetic: dict[tuple[str, int], int] = {}
+        self.parts: dict[tuple[str, int], int] = {}
 
     def __len__(self) -> int:
         return self._used
@@ -154,11 +153,8 @@ class TypeTable:
 
     def numbers_at(self, addrs: NDArray[np.uint64]) -> NDArray[np.uint32]:
         """Return the type numbers of descriptor addresses, 0 where there is no descriptor."""
-        known = self._descriptors.addr
-        if not known.size:
-            return np.zeros(addrs.size, np.uint32)
-        at = np.minimum(np.searchsorted(known, addrs), known.size - 1)
-        return np.where(known[at] == addrs, at + FIRST_DESCRIPTOR, 0).astype(np.uint32)
+        at = self._descriptors.find(addrs)
+        return np.where(at >= 0, at + FIRST_DESCRIPTOR, 0).astype(np.uint32)
 
     def number_at(self, addr: int) -> int:
         """Return the type number of the descriptor at `addr`, 0 where there is none."""
@@ -219,6 +215,14 @@ class TypeTable:
             return 0
         return int(self._descriptors.extra[at, 2])
 
+    def method_names(self, number: int) -> frozenset[str]:
+        """Return the methods of a type that is no interface, as its descriptor lists them.
+
+        Names stay in the list when the linker removes the code.
+        """
+        at = number - FIRST_DESCRIPTOR
+        return self._texts.methods(at) if 0 <= at < self._descriptors.addr.size else frozenset()
+
     def named(self, name: str) -> list[int]:
         """Return the numbers of the descriptors with that ``%v`` name, e.g. ``runtime.sudog``."""
         return self._names().get(name, [])
@@ -226,12 +230,12 @@ class TypeTable:
     def name(self, number: int) -> str:
         """Return the ``%v`` name of a type without reading its fields."""
         is_descriptor = FIRST_DESCRIPTOR <= number < self._end_of_descriptors
-        return self._type_name(number) if is_descriptor and number not in self._known else self[number].name
+        return self._texts.names[number - FIRST_DESCRIPTOR] if is_descriptor else self[number].name
 
     def package(self, number: int) -> str:
         """Return the import path of a named type without reading its fields; empty where it is unknown."""
         is_descriptor = FIRST_DESCRIPTOR <= number < self._end_of_descriptors
-        return self._package(number - FIRST_DESCRIPTOR) if is_descriptor else self[number].package
+        return self._texts.package(number - FIRST_DESCRIPTOR) if is_descriptor else self[number].package
 
     def starting_with(self, prefix: str) -> list[int]:
         """Return the numbers of the descriptors whose name starts with `prefix`."""
@@ -240,8 +244,8 @@ class TypeTable:
     def _names(self) -> dict[str, list[int]]:
         if self._by_name is None:
             self._by_name = {}
-            for number in range(FIRST_DESCRIPTOR, self._end_of_descriptors):
-                self._by_name.setdefault(self._type_name(number), []).append(number)
+            for number, name in enumerate(self._texts.names, FIRST_DESCRIPTOR):
+                self._by_name.setdefault(name, []).append(number)
         return self._by_name
 
     def display_name(self, number: int) -> str:
@@ -273,7 +277,7 @@ class TypeTable:
         """Return the types that were added to those of the descriptors."""
         numbers = range(self._end_of_descriptors, self._used)
         masks = tuple(int(self.pointer_mask[number]) for number in numbers)
-        return MadeTypes(tuple(self._known[number] for number in numbers), masks, dict(self._synthetic))
+        return MadeTypes(tuple(self._known[number] for number in numbers), masks, dict(self.parts))
 
     def make_again(self, made: MadeTypes) -> None:
         """Add types that another table of the same descriptors had; they get the same numbers."""
@@ -281,116 +285,29 @@ class TypeTable:
             raise InternalError("types were added before those of another table")
         for known, mask in zip(made.types, made.pointer_masks, strict=True):
             self.add(known, pointer_mask=mask)
-        self._synthetic.update(made.parts)
+        self.parts.update(made.parts)
 
-    def synthetic(self, role: str, base: int) -> int:
-        """Return the number of a part that belongs to map or channel type `base`.
+    def is_made(self, number: int) -> bool:
+        """Tell whether a type has no descriptor and was added by someone who reads."""
+        return number >= self._end_of_descriptors
 
-        Roles: ``channel``; ``map`` (its header); of Swiss maps ``table``, ``table pointer``, ``group``; of maps
-        made of buckets ``bucket``, ``bucket pointer``, ``extra``, ``overflow``. 0 where the type has no such part.
-        """
-        key = (role, base)
-        if key not in self._synthetic:
-            self._synthetic[key] = self._make(role, base)
-        return self._synthetic[key]
+    def described(self, kind: int) -> NDArray[np.int64]:
+        """Return the numbers of the descriptors of one kind."""
+        return np.flatnonzero(self.kind[: self._end_of_descriptors] == kind)
 
-    def _make(self, role: str, base: int) -> int:
-        of = self[base]
-        layout = self.layout
-        if role in ("group", "bucket"):
-            return self._map_part(base) if self._has_buckets(base) == (role == "bucket") else 0
-        if role in ("bucket pointer", "extra", "overflow"):
-            return self._make_bucket_part(role, base)
-        if role == "map":
-            if self._has_buckets(base):
-                # 48 bytes up to Go 1.23, 56 in 1.24 and 1.25, which count how often a map was cleared.
-                words = [layout.offset("runtime.hmap", f) // 8 for f in ("buckets", "oldbuckets", "extra")]
-                size = layout.size("runtime.hmap")
-                known = GoType(
-                    name=of.name, kind=KIND_BUCKET_MAP, size=size, ptrbytes=max(words) * 8 + 8, elem=base
-                )
-                return self.add(known, pointer_mask=sum(1 << word for word in words))
-            known = GoType(name=of.name, kind=KIND_MAP, size=48, ptrbytes=24, elem=base)
-            return self.add(known, pointer_mask=1 << 2)
-        if role == "table":
-            known = GoType(name=of.name + " table", kind=KIND_MAP_TABLE, size=32, ptrbytes=24, elem=base)
-            return self.add(known, pointer_mask=1 << 2)
-        if role == "table pointer":
-            name = of.name + " directory"
-            table = self.synthetic("table", base)
-            return self.add(
-                GoType(name=name, kind=scan.POINTER, size=8, ptrbytes=8, elem=table), pointer_mask=1
-            )
-        runtime_type = next(iter(self.named("runtime.hchan")), 0)
-        size = layout.size("runtime.hchan")
-        known = GoType(
-            name=of.name,
-            kind=KIND_CHANNEL,
-            size=size,
-            ptrbytes=int(self.ptrbytes[runtime_type]) or size // 8 * 8,
-            elem=base,
-            fields=self[runtime_type].fields if runtime_type else (),
-        )
-        return self.add(known, pointer_mask=int(self.pointer_mask[runtime_type]))
+    def map_slots(self, number: int) -> int:
+        """Return what the keys and elements of a map type lie in, its group or bucket; 0 for what is no map."""
+        at = self._map_descriptor(number)
+        return self.number_at(int(self._descriptors.extra[at, 2])) if at >= 0 else 0
 
-    def _make_bucket_part(self, role: str, base: int) -> int:
-        """Make ``runtime.mapextra``, ``[]*bmap`` or ``*bmap`` of one map type (runtime/map.go, Go 1.23)."""
-        name = self[base].name + (" extra" if role == "extra" else _OVERFLOW)
-        if role == "extra":
-            known = GoType(name=name, kind=KIND_MAP_EXTRA, size=24, ptrbytes=24, elem=base)
-            return self.add(known, pointer_mask=0b111)
-        if role == "overflow":
-            known = GoType(name=name, kind=KIND_MAP_OVERFLOW, size=24, ptrbytes=8, elem=base)
-        else:
-            bucket = self.synthetic("bucket", base)
-            known = GoType(name=name, kind=scan.POINTER, size=8, ptrbytes=8, elem=bucket)
-        return self.add(known, pointer_mask=1)
+    def made_of_buckets(self, number: int) -> bool:
+        """Tell whether values of a map type are made of buckets: up to Go 1.23, and in builds of 1.24 and 1.25."""
+        at = self._map_descriptor(number)
+        return at >= 0 and self._texts.made_of_buckets(at)
 
-    def parts_of_maps(self) -> dict[int, list[int]]:
-        """Return for each type that is a part of maps (header, table, group ...) the map types that have such parts.
-
-        Only groups and buckets belong to several. O(map types of the program).
-        """
-        found: dict[int, list[int]] = {}
-        for (role, base), number in self._synthetic.items():
-            if number and role not in ("channel", "group", "bucket"):
-                found.setdefault(number, []).append(base)
-        for base in np.flatnonzero(self.kind[: self._end_of_descriptors] == scan.MAP).tolist():
-            part = self._map_part(base)
-            if part:
-                found.setdefault(part, []).append(base)
-        return found
-
-    def is_bucket_pointer(self, number: int) -> bool:
-        """Tell whether a type is ``*bmap`` in a map's list of overflow buckets, made by `synthetic`."""
-        return number >= self._end_of_descriptors and self[number].name.endswith(_OVERFLOW)
-
-    def _map_part(self, base: int) -> int:
-        """Return what a map type's values are made of, its group or bucket; 0 for types without a descriptor."""
-        at = base - FIRST_DESCRIPTOR
-        known = 0 <= at < self._descriptors.addr.size and self.kind[base] == scan.MAP
-        return self.number_at(int(self._descriptors.extra[at, 2])) if known else 0
-
-    def bucket_pointers(self) -> list[int]:
-        """Return the types that `is_bucket_pointer`."""
-        return [
-            number
-            for number in range(self._end_of_descriptors, self._used)
-            if int(self.kind[number]) == scan.POINTER and self.is_bucket_pointer(number)
-        ]
-
-    def made_of_buckets(self) -> bool:
-        """Tell whether this program's maps are made of buckets: up to Go 1.23, and builds of 1.24 and 1.25."""
-        return any(self._has_buckets(number) for number in np.flatnonzero(self.kind == scan.MAP).tolist())
-
-    def _has_buckets(self, base: int) -> bool:
-        """Tell whether values of map type `base` are made of buckets: the descriptor says it, not the release.
-
-        cmd/compile/internal/reflectdata (Go 1.23), MapBucketType: ``topbits [8]uint8`` is a bucket's first field.
-        """
-        part = self._map_part(base)
-        fields = self[part].fields if part else ()
-        return bool(fields) and fields[0].name == "topbits"
+    def _map_descriptor(self, number: int) -> int:
+        at = number - FIRST_DESCRIPTOR
+        return at if 0 <= at < self._descriptors.addr.size and self.kind[number] == scan.MAP else -1
 
     def _understand(self, number: int) -> GoType:
         if number in _BUILTIN_NAMES or number < FIRST_DESCRIPTOR:
@@ -400,7 +317,7 @@ class TypeTable:
         kind = int(descriptors.kind[at])
         key = self.number_at(int(descriptors.extra[at, 0])) if kind == scan.MAP else 0
         return GoType(
-            name=self._type_name(number),
+            name=self._texts.names[at],
             kind=kind,
             size=int(self.size[number]),
             ptrbytes=int(self.ptrbytes[number]),
@@ -408,100 +325,15 @@ class TypeTable:
             key=key,
             length=int(self.length[number]) if kind == scan.ARRAY else 0,
             fields=self._fields(at) if kind == scan.STRUCT else (),
-            package=self._package(at),
+            package=self._texts.package(at),
         )
 
-    def _type_name(self, number: int) -> str:
-        at = number - FIRST_DESCRIPTOR
-        name = self._name_at(int(self._descriptors.name[at]))
-        starred = bool(self._descriptors.tflag[at] & scan.EXTRA_STAR)
-        return name[1:] if starred and name.startswith("*") else name
-
-    def _name_at(self, addr: int) -> str:
-        try:
-            return self._name_record(addr)[0]
-        except NotCaptured:
-            return "?"
-
-    def _name_record(self, addr: int) -> tuple[str, int, int]:
-        """Return a name (internal/abi/type.go, abi.Name), its flags, and where the record goes on."""
-        flags = self._image.u8(addr)
-        text, end = self._counted_text(addr + 1)
-        return text, flags, end
-
-    def _counted_text(self, addr: int) -> tuple[str, int]:
-        """Return the text behind its length, a varint of at most two bytes, and where it ends."""
-        length, at = self._image.u8(addr), addr + 1
-        if length >= 128:
-            length, at = (length & 127) | (self._image.u8(at) & 127) << 7, at + 1
-        text = self._image.read(at, min(length, _MAX_NAME_READ)).decode("utf-8", "replace")
-        return text, at + length
-
     def _fields(self, at: int) -> tuple[Field, ...]:
-        words = scan.struct_field_words(self._image, self._descriptors.extra[at])
-        if words is None:
-            return ()
-        numbers = self.numbers_at(np.ascontiguousarray(words[:, 1]))
-        fields = []
-        for (name_addr, _, offset), number in zip(words.tolist(), numbers.tolist(), strict=True):
-            try:
-                name, flags, end = self._name_record(name_addr)
-                tag = self._counted_text(end)[0] if flags & _HAS_TAG else ""
-            except NotCaptured:
-                name, flags, tag = "?", 0, ""
-            fields.append(Field(name, number, offset, bool(flags & _EMBEDDED), tag))
-        return tuple(fields)
-
-    def _package(self, at: int) -> str:
-        """Return the import path from the descriptor's uncommon part, empty where there is none."""
-        if not self._descriptors.tflag[at] & scan.NAMED:
-            return ""
-        try:
-            uncommon = self._uncommon(at)
-            offset = self._image.i32(uncommon) if uncommon else 0
-            return self._name_record(self._names_base(at) + offset)[0] if offset > 0 else ""
-        except NotCaptured:
-            return ""
-
-    def _uncommon(self, at: int) -> int:
-        """Return where a descriptor's uncommon part lies (abi.UncommonType), 0 where there is none."""
-        descriptors = self._descriptors
-        if not descriptors.tflag[at] & scan.UNCOMMON:
-            return 0
-        kind = int(descriptors.kind[at])
-        size = self._map_descriptor_bytes(at) if kind == scan.MAP else int(scan.KIND_BYTES[kind])
-        return int(descriptors.addr[at]) + size
-
-    def _names_base(self, at: int) -> int:
-        """Return what the name offsets near a descriptor count from."""
-        descriptors = self._descriptors
-        return int(descriptors.name[at]) - self._image.i32(int(descriptors.addr[at]) + 40)
-
-    def method_names(self, number: int) -> frozenset[str]:
-        """Return the methods of a type that is no interface, as its descriptor lists them.
-
-        Names stay in the list when the linker removes the code.
-        """
-        at = number - FIRST_DESCRIPTOR
-        if not 0 <= at < self._descriptors.addr.size:
-            return frozenset()
-        try:
-            uncommon = self._uncommon(at)
-            if not uncommon:
-                return frozenset()
-            count, first = self._image.u32(uncommon + 4) & 0xFFFF, uncommon + self._image.u32(uncommon + 8)
-            base = self._names_base(at)
-            offsets = [self._image.i32(first + 16 * index) for index in range(min(count, _MAX_METHODS))]
-            return frozenset(self._name_record(base + offset)[0] for offset in offsets if offset > 0)
-        except NotCaptured:
-            return frozenset()
-
-    def _map_descriptor_bytes(self, at: int) -> int:
-        """Return the size of a map type's descriptor; builds of 1.24 and 1.25 have one of two kinds."""
-        old = self._has_buckets(at + FIRST_DESCRIPTOR)
-        names = ("internal/abi.OldMapType",) if old else ("internal/abi.SwissMapType",)
-        return next(
-            self.layout.size(name) for name in (*names, "internal/abi.MapType") if self.layout.has(name)
+        found = self._texts.fields(at)
+        numbers = self.numbers_at(np.array([field.type for field in found], np.uint64)).tolist()
+        return tuple(
+            Field(field.name, number, field.offset, field.embedded, field.tag)
+            for field, number in zip(found, numbers, strict=True)
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.golang.types import type_scan as scan
+from heldby.golang.types.container_parts import is_bucket_pointer
 from heldby.golang.types.type_layout import LabelTable
 from heldby.golang.types.types import (
     KIND_MAP_TABLE,
@@ -70,7 +71,7 @@ def describe(
     if kind == scan.SLICE and not is_array:
         return f"{name} (header)"
     to_table = kind == scan.POINTER and types.kind[types.elem[number]] == KIND_MAP_TABLE
-    if not is_array or to_table or types.is_bucket_pointer(number):
+    if not is_array or to_table or is_bucket_pointer(types, number):
         return name
     part = _MAP_PART.match(name)
     if part is not None:

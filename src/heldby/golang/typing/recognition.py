@@ -12,6 +12,7 @@ from heldby.golang.functions.functions import FunctionTable
 from heldby.golang.layouts.differences import CLEANUP_HAS_CALL
 from heldby.golang.objects.specials import CLEANUP, WEAK_HANDLE, SpecialTable
 from heldby.golang.types import type_scan as scan
+from heldby.golang.types.container_parts import part_of
 from heldby.golang.types.type_layout import POINTER
 from heldby.golang.types.types import CLEANUP_ARGUMENT, CLOSURE, TypeTable
 from heldby.golang.types.types import WEAK_HANDLE as WEAK_HANDLE_TYPE
@@ -57,7 +58,7 @@ def _channel_types(types: TypeTable) -> dict[int, int]:
         elem = int(types.elem[number])
         if elem not in found or types[number].name.startswith("chan "):
             found[elem] = number
-    return {elem: types.synthetic("channel", number) for elem, number in found.items()}
+    return {elem: part_of(types, "channel", number) for elem, number in found.items()}
 
 
 def recognise_closures(run: TypingRun, functions: FunctionTable, captures: Captures) -> None:

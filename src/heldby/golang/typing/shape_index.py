@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.golang.types import type_scan as scan
+from heldby.golang.types.container_parts import part_of
 from heldby.golang.types.type_layout import TypeLayouts
 from heldby.golang.types.types import TypeTable
 from heldby.golang.typing.shape_kernels import ShapeChecks
@@ -63,22 +64,22 @@ class ShapeIndex:
             self.pointer_to[int(types.elem[number])] = number
         for kind, role in ((scan.MAP, "map"), (scan.CHAN, "channel")):
             for number in np.flatnonzero(types.kind[: len(types)] == kind)[::-1].tolist():
-                self.pointer_to[types.synthetic(role, number)] = number
+                self.pointer_to[part_of(types, role, number)] = number
 
     def _map_parts(self) -> U32:
         """Return the records of every map; of map types with equal groups or buckets the one without a name."""
         types = self._types
         chosen: dict[int, int] = {}
         for number in np.flatnonzero(types.kind[: len(types)] == scan.MAP).tolist():
-            group = types.synthetic("group", number) or types.synthetic("bucket", number)
+            group = types.map_slots(number)
             if group and (group not in chosen or types[number].name.startswith("map[")):
                 chosen[group] = number
         parts: list[int] = []
         for number in chosen.values():
-            swiss = types.synthetic("group", number) != 0
+            swiss = not types.made_of_buckets(number)
             roles = ("map", "table") if swiss else ("map", "extra", "overflow")
-            parts.extend(types.synthetic(role, number) for role in roles)
-            types.synthetic("table pointer" if swiss else "bucket pointer", number)
+            parts.extend(part_of(types, role, number) for role in roles)
+            part_of(types, "table pointer" if swiss else "bucket pointer", number)
         return np.array(parts, np.uint32)
 
     def _allocatable(self) -> U32:

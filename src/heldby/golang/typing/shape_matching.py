@@ -222,7 +222,7 @@ class ShapeMatcher:
         used[made] = used[types.elem[made]]
         maps = np.flatnonzero(used[: allocated.size] & (types.kind[: allocated.size] == scan.MAP))
         for number in maps.tolist():
-            used[types.synthetic("group", number) or types.synthetic("bucket", number)] = True
+            used[types.map_slots(number)] = True
         return used
 
     def _pairs(self, objects: U32, bits: U64, state: TypingState, sample: int | None) -> tuple[U32, U32]:

@@ -176,7 +176,7 @@ class FieldNodes:
                 Node("cap", Leaf(COUNT, hops, offset + 16)),
             ]
         elif of.kind == scan.MAP:
-            buckets = not self._types.synthetic("group", number)
+            buckets = self._types.made_of_buckets(number)
             node.parts = [Node("len", Leaf(COUNT, below, self._map_length(buckets), nil_is_zero=True))]
         elif of.kind == scan.CHAN:
             node.parts = self._channel(below)

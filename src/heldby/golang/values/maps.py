@@ -62,21 +62,21 @@ def map_entries(
     Raises:
         NotCaptured: the header is not in the capture.
     """
-    group, bucket = types.synthetic("group", number), types.synthetic("bucket", number)
-    places = slot_places(types, group or bucket) if group or bucket else {}
+    slots, old = types.map_slots(number), types.made_of_buckets(number)
+    places = slot_places(types, slots) if slots else {}
     if set(places) != {"key", "elem"}:
         return None
     image, layout = runtime.image, runtime.layout
-    at = layout.offset(_MAP, "used") if group else layout.offset(_HMAP, "count")
+    at = layout.offset(_HMAP, "count") if old else layout.offset(_MAP, "used")
     length = image.u64(header + at)
     of = types[number]
     behind = places["key"].type != of.key, places["elem"].type != of.elem
     found = MapEntries(length, of.key, of.elem, *behind)
-    runs = _groups(runtime, header) if group else _buckets(runtime, header)
+    runs = _buckets(runtime, header) if old else _groups(runtime, header)
     for start, count in runs:
         if len(found.entries) >= min(limit, length):
             break
-        _collect(runtime, types, group or bucket, places, start, count, limit, found, old=not group)
+        _collect(runtime, types, slots, places, start, count, limit, found, old=old)
     return found
 
 
