@@ -9,6 +9,7 @@
     ├── MissingData 5           the file is sound but lacks what is needed
     │   ├── NoExecutable, NotCaptured
     ├── LimitExceeded 6
+    ├── OutputError 7           the answer could not be written
     ├── Cancelled 130
     └── InternalError 70
 
@@ -135,6 +136,12 @@ class LimitExceeded(HeldbyError):
     """A limit that the user set, or that keeps the machine alive, was reached."""
 
     exit_code = 6
+
+
+class OutputError(HeldbyError):
+    """The answer is there but cannot be written to where it was wanted."""
+
+    exit_code = 7
 
 
 class Cancelled(HeldbyError):

@@ -48,7 +48,7 @@ def test_a_full_disk_behind_stdout_is_no_mistake_of_ours() -> None:
             [*HELDBY, "--help"], check=False, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
         )
 
-    assert done.returncode == 3
+    assert done.returncode == 7
     assert done.stderr == (
         "heldby: the answer cannot be written: no space left\n  next: choose another place for the output\n"
     )

@@ -13,7 +13,7 @@ import pytest
 from rich.cells import cell_len
 
 from heldby.analysis.table import Kind, Table, column, number_column, text_column
-from heldby.errors import FormatError
+from heldby.errors import OutputError
 from heldby.render.table_output import table_text, table_to_csv, table_to_json, write_parquet
 
 HOSTILE = "main.\x1b[31mEvil\u202e\n"
@@ -212,5 +212,5 @@ def test_parquet_keeps_types_without_rows_and_without_known_values(tmp_path: Pat
 
 
 def test_a_folder_that_is_not_there_is_an_error_for_people(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="cannot write the parquet file"):
+    with pytest.raises(OutputError, match="cannot write the parquet file"):
         write_parquet(every_kind(), tmp_path / "nowhere" / "t.parquet")

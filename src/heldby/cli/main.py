@@ -37,7 +37,7 @@ from heldby.cli.sql import sql
 from heldby.cli.top import top
 from heldby.cli.tree import tree
 from heldby.cli.what_if import what_if
-from heldby.errors import HeldbyError, InternalError, LimitExceeded, NoSpace
+from heldby.errors import HeldbyError, InternalError, LimitExceeded, OutputError
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -162,9 +162,9 @@ def internal_error(error: Exception, run: Run) -> InternalError:
     )
 
 
-def _full_disk() -> NoSpace:
+def _full_disk() -> OutputError:
     _drop_stdout()  # what is still in its buffer cannot be written either
-    return NoSpace(
+    return OutputError(
         "the answer cannot be written: no space left", next_step="choose another place for the output"
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from heldby.errors import FormatError, NoSpace, UsageError
+from heldby.errors import OutputError, UsageError
 from heldby.units import format_amount, format_seconds
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def write_file(path: Path, data: bytes, *, force: bool) -> None:
     """Write `data` to `path`, whole or not at all; an existing file only with `force`.
 
     Raises:
-        UsageError, NoSpace, FormatError: as for `replacing`.
+        UsageError, OutputError: as for `replacing`.
     """
     with replacing(path, force=force) as temporary:
         temporary.write_bytes(data)
@@ -171,8 +171,7 @@ def replacing(path: Path, *, force: bool) -> Iterator[Path]:
 
     Raises:
         UsageError: the file exists.
-        NoSpace: the disk is full.
-        FormatError: the folder cannot be written to.
+        OutputError: the folder cannot be written to, or its disk is full.
     """
     import shutil
     import tempfile
@@ -195,8 +194,7 @@ def replacing(path: Path, *, force: bool) -> Iterator[Path]:
             temporary.chmod(0o600)
             temporary.replace(path)
     except OSError as error:
-        kind = NoSpace if error.errno in (28, 122) else FormatError  # ENOSPC, EDQUOT
-        raise kind(
+        raise OutputError(
             f"cannot write {path}: {error.strerror}", next_step="choose another place for the output"
         ) from error
 

@@ -25,7 +25,7 @@ from rich.text import Text
 
 from heldby.analysis.answer import SCHEMA
 from heldby.analysis.table import Column, Kind, Table, Value
-from heldby.errors import FormatError, NoSpace
+from heldby.errors import OutputError
 from heldby.render.plain_text import print_text, printable, shared_room, shorten, well_formed
 from heldby.render.waterfall import percent
 from heldby.units import format_bytes, format_count, format_seconds
@@ -232,7 +232,7 @@ def write_parquet(table: Table, path: Path) -> None:
     DuckDB writes it, from NumPy arrays without a copy of the numbers.
 
     Raises:
-        NoSpace, FormatError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     import duckdb
 
@@ -246,8 +246,7 @@ def write_parquet(table: Table, path: Path) -> None:
         try:
             connection.execute(f"COPY (SELECT {typed} FROM table_rows) TO ? (FORMAT parquet)", [str(path)])  # noqa: S608
         except duckdb.Error as error:
-            full = "No space left" in str(error)
-            raise (NoSpace if full else FormatError)(
+            raise OutputError(
                 "cannot write the parquet file",
                 cause=printable(str(error)),
                 next_step="choose another place for the output",

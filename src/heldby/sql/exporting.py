@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from heldby.errors import FormatError, NoSpace, UsageError
+from heldby.errors import OutputError, UsageError
 from heldby.folders import replacing_folder
 from heldby.heap.heap import Heap
 from heldby.progress import QUIET, Progress
@@ -50,7 +50,7 @@ def export_tables(
 
     Raises:
         UsageError: see `refuse_folder`.
-        NoSpace, FormatError: it cannot be written.
+        OutputError: it cannot be written.
     """
     refuse_folder(folder, force=force)
     facts = Facts(heap)
@@ -63,8 +63,7 @@ def export_tables(
             path.touch(0o600)
             path.write_text(json.dumps(schema(strings=strings), indent=2), "utf-8")
     except OSError as error:
-        kind = NoSpace if error.errno in (28, 122) or "No space" in str(error) else FormatError
-        raise kind(
+        raise OutputError(
             f"cannot write {folder}: {error.strerror or error}",
             next_step="choose another place for the output",
         ) from error
