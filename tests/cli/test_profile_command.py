@@ -91,6 +91,31 @@ def test_a_base_is_subtracted_in_either_spelling(
     ]
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--base", "minus its base: inuse_space 4.00 KiB, 8.00 KiB up or down"),
+        ("--diff-base", "minus its base: inuse_space 4.00 KiB, of the base's 4.00 KiB"),
+    ],
+)
+def test_a_comparison_begins_with_the_difference_and_what_shares_are_of(
+    before: Path, after: Path, option: str, said: str
+) -> None:
+    done = command(str(after), option, str(before), COLUMNS="120")
+
+    assert done.stdout.splitlines()[0] == f"4242.core · {said} · taken 2027-01-15 08:00:00 UTC"
+
+
+def test_a_profile_minus_itself_is_no_bytes_and_no_rows(after: Path) -> None:
+    done = command(str(after), "--diff-base", str(after), COLUMNS="120")
+
+    assert done.stdout.splitlines()[:3] == [
+        "4242.core · minus its base: inuse_space 0 B, of the base's 8.00 KiB · taken 2027-01-15 08:00:00 UTC",
+        "",
+        "nothing found",
+    ]
+
+
 def test_lines_have_file_and_line_and_a_short_place_on_the_screen(after: Path) -> None:
     done = command(str(after), "--by", "line", "--format", "csv", "--sample-type", "alloc_space")
     found = list(csv.DictReader(io.StringIO(done.stdout)))

@@ -47,7 +47,7 @@ def profile_table(
     return Table(
         name="profile",
         columns=(*_numbers(weights, unit), *_names(weights, granularity, compact=compact)),
-        title=_title(profile, name, kind, unit, weights.total),
+        title=_title(profile, name, index, weights.total),
         notes=(_untold(profile, kind, pid), *profile.notes),
     )
 
@@ -80,21 +80,32 @@ def _names(weights: Weights, granularity: Granularity, *, compact: bool) -> tupl
     return text_column("function", first), files, column("line", Kind.NUMBER, lines, unknown=lines == 0)
 
 
-def _title(profile: Profile, name: str, kind: str, unit: str, total: int) -> str:
-    if unit == "bytes":
-        amount = format_bytes(total)
-    elif unit == "nanoseconds":
-        amount = format_seconds(total / 1e9)
-    else:
-        amount = format_count(total) if unit == "count" else f"{format_count(total)} {unit}"
-    stacks = "1 stack" if len(profile) == 1 else f"{format_count(len(profile))} stacks"
-    parts = [name, f"{kind} {amount} in {stacks}"]
+def _title(profile: Profile, name: str, index: int, total: int) -> str:
+    kind, unit = profile.sample_types[index]
     if profile.is_base is not None:
-        parts.insert(1, "minus its base")
+        # Shares are of the base, or of all that went up or down.
+        whole = (
+            f"of the base's {_amount(total, unit)}"
+            if profile.is_base.any()
+            else f"{_amount(total, unit)} up or down"
+        )
+        difference = _amount(int(profile.values[:, index].sum()), unit)
+        parts = [name, f"minus its base: {kind} {difference}, {whole}"]
+    else:
+        stacks = "1 stack" if len(profile) == 1 else f"{format_count(len(profile))} stacks"
+        parts = [name, f"{kind} {_amount(total, unit)} in {stacks}"]
     if 0 < profile.time_nanos < 1 << 62:
         taken = datetime.fromtimestamp(profile.time_nanos / 1e9, UTC)
         parts.append(f"taken {taken:%Y-%m-%d %H:%M:%S} UTC")
     return " · ".join(parts)
+
+
+def _amount(value: int, unit: str) -> str:
+    if unit == "bytes":
+        return format_bytes(value)
+    if unit == "nanoseconds":
+        return format_seconds(value / 1e9)
+    return format_count(value) if unit == "count" else f"{format_count(value)} {unit}"
 
 
 def _untold(profile: Profile, kind: str, pid: int | None) -> str:
