@@ -176,6 +176,15 @@ def lengths_without_end(capture: Capture, data: NDArray[np.uint8]) -> None:
                     data[at : at + 8] = np.frombuffer((1 << 62).to_bytes(8, "little"), np.uint8)
 
 
+def no_code_in_the_program(capture: Capture, data: NDArray[np.uint8]) -> None:
+    """Make the program's segments that may be executed ones of a kind that nobody loads."""
+    count = int(data[capture.program + 56 : capture.program + 58].view(np.uint16)[0])
+    for at in range(capture.program + 64, capture.program + 64 + 56 * count, 56):
+        kind, flags = data[at : at + 8].view(np.uint32).tolist()
+        if kind == 1 and flags & 1:
+            data[at] = 0x70
+
+
 CASES: dict[str, tuple[Edit, set[str]]] = {
     "the span list is not where it was": (lost_span_list, {"CheckFailed"}),
     "the span list has half a billion entries": (endless_span_list, {"CheckFailed"}),
@@ -186,6 +195,7 @@ CASES: dict[str, tuple[Edit, set[str]]] = {
     "all types have 4 EiB": (endless_types, {"answer", "CheckFailed"}),
     "specials go in a circle": (specials_in_a_circle, {"answer"}),
     "stacks are full of ones": (stacks_that_end_nowhere, {"answer"}),
+    "the program has no code": (no_code_in_the_program, {"WrongExecutable"}),
     "all lengths are huge": (lengths_without_end, {"answer"}),
 }
 

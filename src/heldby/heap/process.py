@@ -44,8 +44,8 @@ class Process:
     Attributes:
         core: the core file.
         executable: the program.
-        programs: what of the process is Go: the program first, then plugins; for a program in another
-            language its Go libraries.
+        programs: what of the process is Go, at least one: the program first, then plugins; for a program in
+            another language its Go libraries.
         build_info: what the linker recorded, None when it was removed.
         runtime: the Go runtime, with an image that covers core and program.
         caveats: what a reader should know, in plain words.
@@ -69,7 +69,7 @@ def assemble_process(core: CoreFile, *, exe: Path | None = None, symbols: Path |
 
     Raises:
         NoExecutable: the core does not carry its program and it is not where it was.
-        WrongExecutable: the program is another build.
+        WrongExecutable: the program is another build, or damaged.
         NotGoProcess, Unsupported, CheckFailed, NotCaptured: see `find_runtime`.
     """
     program = find_program(core, exe)
@@ -110,10 +110,17 @@ def assemble_process(core: CoreFile, *, exe: Path | None = None, symbols: Path |
             f"the program does not say which Go release built it: its structures are those of {runtime.version}"
         )
     texts = [module.word("text") for module in runtime.modules]
+    with_code = tuple(each for each in programs if any(each.covers(text) for text in texts))
+    if not with_code:
+        raise WrongExecutable(
+            f"{program.executable.name} does not have the code that ran in {core.path}",
+            cause="its program headers are damaged, or it is another file",
+            next_step="name the very file that the process ran with --exe",
+        )
     return Process(
         core=core,
         executable=program.executable,
-        programs=tuple(each for each in programs if any(each.covers(text) for text in texts)),
+        programs=with_code,
         build_info=info,
         runtime=runtime,
         caveats=tuple(caveats),
