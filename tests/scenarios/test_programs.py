@@ -6,30 +6,43 @@ import pytest
 
 from tests.support.build import MODES, Mode, scenario_program
 from tests.support.process import running
-from tests.support.scenario import NAMES, NOISE_BYTES, NOISE_OBJECTS, expected
+from tests.support.scenario import NAMES, NOISE_BYTES, NOISE_OBJECTS, Expected, expected
 from tests.support.toolchains import Toolchain
+
+#: On a loaded machine the runtime may start a thread while a root is measured, which adds half a dozen objects. What
+#: is written out wrongly is wrong each time.
+ATTEMPTS = 3
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_program_holds_what_is_written_out(name: str, go: Toolchain) -> None:
     written = expected(name, minor=go.minor)
+    for _ in range(ATTEMPTS):
+        with running(scenario_program(name, go)) as program:
+            ready = program.ready
+        wrong = differences(written, ready["measured"])
+        if not wrong:
+            break
 
-    with running(scenario_program(name, go)) as program:
-        measured = program.ready["measured"]
-        facts = program.ready["facts"]
+    assert wrong == []
+    for fact, value in written.more.get("facts", {}).items():
+        assert ready["facts"][fact] == value
 
+
+def differences(written: Expected, measured: dict[str, dict[str, int]]) -> list[tuple[str, int, int]]:
+    """Return the roots that hold less than is written out, or more than noise: by how many objects and bytes."""
+    found = []
     for root, growth in measured.items():
         objects, shallow_bytes = written.total(root)
-        more_objects = growth["objects"] - objects
-        more_bytes = growth["bytes"] - shallow_bytes
+        more = growth["objects"] - objects, growth["bytes"] - shallow_bytes
         if root in written.partial:
-            assert more_objects >= 0, root
-            assert more_bytes >= 0, root
-        elif root not in written.more.get("measured_with_others", ()):
-            assert 0 <= more_objects <= NOISE_OBJECTS, (root, growth, objects)
-            assert 0 <= more_bytes <= NOISE_BYTES, (root, growth, shallow_bytes)
-    for fact, value in written.more.get("facts", {}).items():
-        assert facts[fact] == value
+            right = min(more) >= 0
+        else:
+            right = 0 <= more[0] <= NOISE_OBJECTS and 0 <= more[1] <= NOISE_BYTES
+            right |= root in written.more.get("measured_with_others", ())
+        if not right:
+            found.append((root, *more))
+    return found
 
 
 @pytest.mark.parametrize("mode", MODES)

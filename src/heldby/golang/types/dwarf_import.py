@@ -6,6 +6,8 @@ an interface or the allocator) is built field by field and gets a number of its 
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Final
 
 from heldby.binary.dwarf_types import DwarfType
@@ -26,6 +28,13 @@ _KINDS: Final = {
     "func": scan.FUNC,
     "basic": 11,  # uintptr: any value without pointers; the size is its own
 }
+# Pointer words of values: cmd/compile/internal/types/size.go, PtrDataSize; liveness/plive.go and typebits, Set (an
+# interface's first word leads to what is never collected).
+_WORDS: Final = {
+    **dict.fromkeys(("pointer", "unsafe.Pointer", "map", "chan", "func", "string", "slice"), 0b1),
+    **dict.fromkeys(("eface", "iface"), 0b10),
+}
+_LONGEST_MASK: Final = 512  # bytes of the prefix
 _MAX_DEPTH: Final = 64
 _MAX_FIELDS: Final = 1 << 14
 
@@ -75,8 +84,12 @@ class DwarfImport:
         kind = _KINDS.get(of.kind, 0)
         if not kind or of.size is None or not 0 <= of.size < 1 << 40:
             return UNKNOWN
-        # A number first: the type may contain pointers to itself.
-        number = self._types.add(GoType(name=of.name, kind=scan.UNSAFE_POINTER, size=of.size, ptrbytes=0))
+        # A number first: the type may contain pointers to itself; whoever contains such a pointer needs its prefix.
+        mask = _WORDS.get(of.kind, 0)
+        placeholder = GoType(
+            name=of.name, kind=scan.UNSAFE_POINTER, size=of.size, ptrbytes=8 * mask.bit_length()
+        )
+        number = self._types.add(placeholder, pointer_mask=mask)
         self._known[of.offset] = number
         elem = self._number(of.elem, depth - 1) if of.kind not in ("struct", "basic") else UNKNOWN
         key = self._number(of.key, depth - 1) if of.kind == "map" else UNKNOWN
@@ -85,35 +98,43 @@ class DwarfImport:
             for field in of.fields[:_MAX_FIELDS]
             if 0 <= field.offset <= of.size
         )
+        prefix, mask = self._pointers(of, elem, fields)
         plain, bracket, arguments = of.name.partition("[")
         short = plain.rpartition("/")[2] + bracket + arguments if plain else of.name
         known = GoType(
             name=short,
             kind=kind,
             size=of.size,
-            ptrbytes=self._prefix(of, elem, fields),
+            ptrbytes=prefix,
             elem=elem,
             key=key,
             length=of.count or 0,
             fields=fields,
         )
-        self._types.define(number, known)
+        self._types.define(number, known, pointer_mask=mask)
         return number
 
-    def _prefix(self, of: DwarfType, elem: int, fields: tuple[Field, ...]) -> int:
-        """Return the bytes up to the last pointer of a value."""
-        types = self._types
-        size = of.size or 0
-        if of.kind == "basic":
-            return 0
+    def _pointers(self, of: DwarfType, elem: int, fields: tuple[Field, ...]) -> tuple[int, int]:
+        """Return the bytes up to the last pointer of a value, and which words before that are pointers.
+
+        The mask is 0 where the prefix is longer than those of `TypeTable.pointer_mask`.
+        """
         if of.kind == "struct":
-            ends = [
-                field.offset + int(types.ptrbytes[field.type])
-                for field in fields
-                if types.ptrbytes[field.type]
-            ]
-            return min(max(ends, default=0), size) // 8 * 8
-        if of.kind == "array":
-            count, last = of.count or 0, int(types.ptrbytes[elem])
-            return min((count - 1) * int(types.size[elem]) + last, size) // 8 * 8 if count > 0 and last else 0
-        return {"eface": 16, "iface": 16}.get(of.kind, 8)
+            parts = [(field.offset, field.type) for field in fields]
+        elif of.kind == "array":
+            step, prefix = int(self._types.size[elem]), int(self._types.ptrbytes[elem])
+            last = ((of.count or 0) - 1) * step
+            if last < 0 or not prefix or last + prefix > _LONGEST_MASK:
+                return (min(last + prefix, of.size or 0) // 8 * 8 if last >= 0 and prefix else 0), 0
+            parts = [(offset, elem) for offset in range(0, last + 1, step)]
+        else:
+            mask = _WORDS.get(of.kind, 0)
+            return 8 * mask.bit_length(), mask
+        ends = [
+            offset + int(self._types.ptrbytes[part]) for offset, part in parts if self._types.ptrbytes[part]
+        ]
+        prefix = min(max(ends, default=0), of.size or 0) // 8 * 8
+        if prefix > _LONGEST_MASK:
+            return prefix, 0
+        masks = [int(self._types.pointer_mask[part]) << offset // 8 for offset, part in parts]
+        return prefix, reduce(or_, masks, 0) & (1 << prefix // 8) - 1

@@ -184,11 +184,6 @@ class TypeLayouts:
                 old = getattr(self, name)
                 setattr(self, name, np.concatenate([old, np.zeros(old.size, old.dtype)]))
         inside = program.word < count
-        if not self.types.pointer_mask[number] and 0 < count <= 64:
-            # A type without a descriptor: the collector's mask of it follows from its program.
-            self.types.pointer_mask[number] = np.bitwise_or.reduce(
-                np.uint64(1) << program.word[inside].astype(np.uint64), initial=np.uint64(0)
-            )
         at = self._used + program.word[inside]
         self.kind[at] = program.kind[inside]
         self.target[at] = program.target[inside]

@@ -256,7 +256,7 @@ class TypeTable:
         return known.name
 
     def add(self, known: GoType, *, pointer_mask: int = 0) -> int:
-        """Give a type that has no descriptor a number of its own."""
+        """Give a type that has no descriptor a number of its own; without its mask no object of the heap has it."""
         number = self._used
         if number >= self.size.size:
             for name in ("size", "ptrbytes", "kind", "direct", "pointer_mask", "elem", "length"):
