@@ -16,7 +16,7 @@ from heldby.golang.types.type_scan import Descriptors, scan_descriptors
 from heldby.golang.types.types import FIRST_DESCRIPTOR, Field, GoType, TypeTable
 from heldby.golang.typing.typing_arrays import SIZE_CLASSES, slot_bytes_of
 from heldby.memory.image import Image, Segment
-from tests.support.build import Mode, build
+from tests.support.build import Mode, build, scenario_program
 from tests.support.stacks import run_and_snapshot
 from tests.support.toolchains import Toolchain
 
@@ -244,3 +244,13 @@ def test_named_map_types_have_their_package_in_every_release(types: TypeTable) -
     maps = np.flatnonzero(types.kind[: len(types)] == scan.MAP).tolist()
     named = {types[number].name: types[number].package for number in maps if types[number].package}
     assert named["main.Registry"] == "main"
+
+
+@pytest.mark.ptrace
+def test_a_pointer_in_generic_code_says_nothing_of_what_it_leads_to(go: Toolchain) -> None:
+    table = TypeTable.read(run_and_snapshot(scenario_program("generics", go, Mode.STRIPPED)).runtime)
+    node = the(table, "main.node[go.shape.*uint8]")
+    value = table[node.fields[0].type]
+
+    assert (value.name, value.kind, value.elem) == ("go.shape.*uint8", scan.UNSAFE_POINTER, 0)
+    assert table[table[node.fields[1].type].elem] == node

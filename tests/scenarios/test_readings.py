@@ -101,6 +101,15 @@ def test_objects_are_counted_by_type(name: str, mode: Mode, go: Toolchain) -> No
     assert counted == {k: v for k, v in written.types().items() if k not in unknowable}
 
 
+def test_a_stripped_program_has_the_shapes_that_inlined_generic_code_allocates(go: Toolchain) -> None:
+    types = read("generics", go, Mode.STRIPPED).types
+
+    assert types["main.node[go.shape.*uint8]"] == 40
+    assert types["main.node[go.shape.string]"] == 30
+    assert types["main.entry[string,main.Config]"] == 7  # the map's type has its descriptor
+    assert not [name for name in types if name.startswith("main.entry[go.shape.")]
+
+
 @pytest.mark.parametrize("name", [name for name in QUIET if "blocked" in expected(name).more])
 def test_locals_of_blocked_goroutines_hold_by_name(name: str, go: Toolchain) -> None:
     reading = read(name, go, Mode.DEFAULT)

@@ -48,12 +48,15 @@ class DescriptorTexts:
     def names(self) -> list[str]:
         """The ``%v`` name of every type, ``?`` where it was not captured. 3 µs each."""
         starred = (self._descriptors.tflag & scan.EXTRA_STAR) != 0
+        addrs = self._descriptors.name.tolist()
         return [
-            name[1:] if star and name.startswith("*") else name
-            for name, star in zip(
-                map(self._name_at, self._descriptors.name.tolist()), starred.tolist(), strict=True
-            )
+            _unstarred(self._name_at(addr), star) for addr, star in zip(addrs, starred.tolist(), strict=True)
         ]
+
+    def name(self, at: int) -> str:
+        """Return the name of one type, without reading those of the others."""
+        starred = bool(self._descriptors.tflag[at] & scan.EXTRA_STAR)
+        return _unstarred(self._name_at(int(self._descriptors.name[at])), starred)
 
     def fields(self, at: int) -> list[NamedField]:
         """Return the fields of a struct; none where their list was not captured, ``?`` for a name that was not."""
@@ -146,3 +149,8 @@ class DescriptorTexts:
         end = start + length
         text = data[start:end] if end <= len(data) else self._image.read(addr + start, length)
         return data[0], text.decode("utf-8", "replace"), addr + end
+
+
+def _unstarred(name: str, starred: bool) -> str:
+    # One record serves T and *T: tflagExtraStar says that it is that of *T.
+    return name[1:] if starred and name.startswith("*") else name

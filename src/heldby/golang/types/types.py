@@ -32,6 +32,8 @@ KIND_MEMORY, KIND_CLOSURE, KIND_MAP, KIND_MAP_TABLE, KIND_CHANNEL = range(32, 37
 KIND_BUCKET_MAP, KIND_MAP_EXTRA, KIND_MAP_OVERFLOW = range(37, 40)
 MAP_PARTS: Final = (KIND_MAP, KIND_MAP_TABLE, KIND_BUCKET_MAP, KIND_MAP_EXTRA, KIND_MAP_OVERFLOW)
 """What maps are made of beside groups and buckets, which are structs."""
+# cmd/compile/internal/noder/reader.go, shapify: in generic code all pointers that nothing is asked of share one shape.
+_SHAPE_OF_POINTERS: Final = "go.shape.*uint8"
 _Number = TypeVar("_Number", bound=np.generic)
 _BUILTIN_NAMES: Final = {
     UNKNOWN: "unknown",
@@ -128,6 +130,8 @@ class TypeTable:
         self.elem = _column(np.uint32, np.where(has_elem, self.numbers_at(word), 0))
         is_array = descriptors.kind == scan.ARRAY
         self.length = _column(np.int64, np.where(is_array, descriptors.extra[:, 2].astype(np.int64), 1))
+        for number in self._pointers_of_any_type(descriptors):
+            self.kind[number], self.elem[number] = scan.UNSAFE_POINTER, UNKNOWN
         self.kind[:FIRST_DESCRIPTOR] = KIND_MEMORY
         self.kind[CLOSURE] = KIND_CLOSURE
         self.size[STRING_DATA] = 1
@@ -140,6 +144,11 @@ class TypeTable:
 
     def __len__(self) -> int:
         return self._used
+
+    def _pointers_of_any_type(self, descriptors: Descriptors) -> list[int]:
+        """Return the types that say of a pointer only that it is one, whatever it leads to."""
+        named = np.flatnonzero((descriptors.kind == scan.POINTER) & ((descriptors.tflag & scan.NAMED) != 0))
+        return [at + FIRST_DESCRIPTOR for at in named.tolist() if self._texts.name(at) == _SHAPE_OF_POINTERS]
 
     @classmethod
     def read(cls, runtime: Runtime) -> TypeTable:
@@ -313,8 +322,7 @@ class TypeTable:
         if number in _BUILTIN_NAMES or number < FIRST_DESCRIPTOR:
             name = _BUILTIN_NAMES.get(number, "unknown")
             return GoType(name=name, kind=int(self.kind[number]), size=int(self.size[number]), ptrbytes=0)
-        descriptors, at = self._descriptors, number - FIRST_DESCRIPTOR
-        kind = int(descriptors.kind[at])
+        descriptors, at, kind = self._descriptors, number - FIRST_DESCRIPTOR, int(self.kind[number])
         key = self.number_at(int(descriptors.extra[at, 0])) if kind == scan.MAP else 0
         return GoType(
             name=self._texts.names[at],

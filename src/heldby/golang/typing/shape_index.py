@@ -21,11 +21,12 @@ U64 = NDArray[np.uint64]
 KIND_BOOL: Final = 1
 _MAX_BYTES: Final = 512
 _MAX_DEPTH: Final = 32
-# Generic shapes stand for types that have a descriptor of their own; parts of maps and channels are known by
-# their map and channel; closures by their function.
+# Parts of maps and channels are known by their map and channel; closures by their function.
 _NEVER_ALLOCATED: Final = re.compile(
-    r"^go\.shape|[\[,]go\.shape|^struct \{ F uintptr|^maps\.(Map|table)$|^runtime\.(hchan|hmap|mapextra)$"
+    r"^go\.shape|^struct \{ F uintptr|^maps\.(Map|table)$|^runtime\.(hchan|hmap|mapextra)$"
 )
+# main.node[go.shape.*uint8] is the type of whatever inlined generic code allocates, of main.node[*main.Entry] for one.
+_SHAPED: Final = re.compile(r"[\[,]go\.shape\.")
 
 
 class ShapeIndex:
@@ -91,12 +92,22 @@ class ShapeIndex:
         usable &= self._with_large | (
             (types.size[: len(types)] <= _MAX_BYTES) & (types.pointer_mask[: len(types)] != 0)
         )
+        named = [(number, types.name(number)) for number in np.flatnonzero(usable).tolist()]
+        # A generic type's shapes have the very layout of those that they stand for: where one of those is known,
+        # it says more.
+        known = {self._layout_of(number, name) for number, name in named if not _SHAPED.search(name)}
         numbers = [
             number
-            for number in np.flatnonzero(usable).tolist()
-            if not _NEVER_ALLOCATED.search(types.name(number))
+            for number, name in named
+            if not _NEVER_ALLOCATED.search(name)
+            and not (_SHAPED.search(name) and self._layout_of(number, name) in known)
         ]
         return np.array(numbers, np.uint32)
+
+    def _layout_of(self, number: int, name: str) -> tuple[str, int, int]:
+        """Return the name of a type without its arguments, its size and its pointer words."""
+        types = self._types
+        return name.partition("[")[0], int(types.size[number]), int(types.pointer_mask[number])
 
     def candidates(self, elemsize: int, bits: int) -> U32:
         """Return the packed types whose values have these pointer bits in a slot of that size."""
