@@ -104,7 +104,7 @@ def test_objects_are_counted_by_type(name: str, mode: Mode, go: Toolchain) -> No
 def test_a_stripped_program_has_the_shapes_that_inlined_generic_code_allocates(go: Toolchain) -> None:
     types = read("generics", go, Mode.STRIPPED).types
 
-    assert types["main.node[go.shape.*uint8]"] == 40
+    assert types["main.node[go.shape.*uint8]"] == 65
     assert types["main.node[go.shape.string]"] == 30
     assert types["main.entry[string,main.Config]"] == 7  # the map's type has its descriptor
     assert not [name for name in types if name.startswith("main.entry[go.shape.")]

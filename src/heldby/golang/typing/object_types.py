@@ -118,7 +118,7 @@ def type_objects(
         specials: finalizers, cleanups and weak handles.
         progress: told of the one phase.
     """
-    code = read_code_types(runtime, types, functions.arrays.entry)
+    code = read_code_types(runtime, types, functions)
     run = TypingRun(runtime, types, objects, references, roots or RootSlots.none(), code)
     with progress.phase("types"):
         type_by_headers(run)
@@ -175,7 +175,7 @@ def type_by_shapes(run: TypingRun) -> None:
     large = None
     if not spans.types_in_slots:
         large = LargeShapes(run.runtime, run.types, index.large_numbers, spans)
-    matcher = ShapeMatcher(run.runtime, run.heap, index, run.layouts, run.code.allocated, large)
+    matcher = ShapeMatcher(run.runtime, run.heap, index, run.layouts, run.code, large)
     steps = [(True, _SHAPE_SAMPLE), (True, None), (False, _SHAPE_SAMPLE), (False, None)]
     step = 0
     for _ in range(_MAX_SHAPE_ROUNDS):

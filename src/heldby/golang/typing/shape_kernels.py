@@ -133,7 +133,7 @@ def match_shapes(
 
     IMPOSSIBLE, or `POINT` for each thing in the contents that speaks for it (pointers to objects known
     to have the type that they must have, interface words, functions), plus 2 if the code allocates the type
-    (`used`) and 1 if all padding is zero. `low` and `high` bound the program's own functions and data.
+    (`used`, by packed type) and 1 if all padding is zero. `low` and `high` bound the program's own functions and data.
     """
     heap_addr = heap.addr
     heap_base = heap.base
@@ -302,4 +302,4 @@ def match_shapes(
                             good = True
                             break
         if good:
-            score[i] = points * POINT + (2 if used[own] else 0) + clean
+            score[i] = points * POINT + (2 if used[u64(pair_type[i])] else 0) + clean

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.digests import mixed
+from heldby.golang.code.code_types import CodeTypes
 from heldby.golang.runtime.runtime import Runtime
 from heldby.golang.types import type_scan as scan
 from heldby.golang.types.type_layout import TypeLayouts
@@ -76,7 +77,7 @@ class ShapeMatcher:
         heap: HeapView,
         index: ShapeIndex,
         layouts: TypeLayouts,
-        allocated: NDArray[np.bool_],
+        code: CodeTypes,
         large: LargeShapes | None = None,
     ) -> None:
         self._runtime = runtime
@@ -84,7 +85,7 @@ class ShapeMatcher:
         self._heap = heap
         self._index = index
         self._layouts = layouts
-        self._allocated = allocated
+        self._code = code
         self._turn = 0
         self._budget = _MAX_ALL_PAIRS
         self._candidates: dict[tuple[int, int], U32] = {}
@@ -212,18 +213,22 @@ class ShapeMatcher:
         return np.concatenate([pair_object, runs]), np.concatenate([pair_type, leads])
 
     def _used_types(self, total: int) -> NDArray[np.bool_]:
-        """Return which types the code allocates; the parts of a map or channel where it makes one."""
-        types, allocated = self._layouts.types, self._allocated
-        used = np.zeros(total, np.bool_)
+        """Return which packed types the code allocates; the parts of a map or channel where it makes one."""
+        types, allocated = self._layouts.types, self._code.allocated
+        used, repeated = np.zeros(total, np.bool_), np.zeros(total, np.bool_)
         used[: allocated.size] = allocated
         if not allocated.any():
-            return used
+            return np.repeat(used, 2)
+        sequences = np.isin(types.kind[: len(types)], (scan.SLICE, scan.ARRAY, scan.CHAN))
+        repeated[: allocated.size] = self._code.repeated
+        repeated[types.elem[: len(types)][sequences]] = True
         made = np.arange(allocated.size, len(types))
         used[made] = used[types.elem[made]]
+        repeated[made] = True
         maps = np.flatnonzero(used[: allocated.size] & (types.kind[: allocated.size] == scan.MAP))
         for number in maps.tolist():
-            used[types.map_slots(number)] = True
-        return used
+            used[types.map_slots(number)] = repeated[types.map_slots(number)] = True
+        return np.stack((used, used & repeated), axis=1).reshape(-1)
 
     def _pairs(self, objects: U32, bits: U64, state: TypingState, sample: int | None) -> tuple[U32, U32]:
         elemsize = self._heap.elemsize[self._heap.span[objects]]

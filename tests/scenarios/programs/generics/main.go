@@ -9,6 +9,13 @@ type Config struct {
 	Rules []string
 }
 
+// Rule is as long as two strings with a number behind each, but nothing makes two of those at once.
+type Rule struct {
+	Name   string
+	Weight int
+	Tags   []string
+}
+
 type node[T any] struct {
 	value T
 	next  *node[T]
@@ -73,6 +80,7 @@ func (c *Cache[K, V]) Put(key K, value V) {
 var (
 	configs List[*Config]
 	texts   List[string]
+	rules   List[*Rule]
 	tree    *Tree[string, *Config]
 	cache   *Cache[string, Config]
 )
@@ -90,6 +98,11 @@ func main() {
 	park.Measure("main.texts", func() {
 		for i := 0; i < 30; i++ {
 			texts.Push(park.Text(24, i))
+		}
+	})
+	park.Measure("main.rules", func() {
+		for i := 0; i < 25; i++ {
+			rules.Push(&Rule{Name: park.Text(24, i)})
 		}
 	})
 	park.Measure("main.tree", func() {
