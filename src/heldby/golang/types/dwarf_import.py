@@ -124,8 +124,10 @@ class DwarfImport:
         elif of.kind == "array":
             step, prefix = int(self._types.size[elem]), int(self._types.ptrbytes[elem])
             last = ((of.count or 0) - 1) * step
-            if last < 0 or not prefix or last + prefix > _LONGEST_MASK:
-                return (min(last + prefix, of.size or 0) // 8 * 8 if last >= 0 and prefix else 0), 0
+            if last < 0 or not prefix or not step:
+                return 0, 0
+            if last + prefix > _LONGEST_MASK:
+                return min(last + prefix, of.size or 0) // 8 * 8, 0
             parts = [(offset, elem) for offset in range(0, last + 1, step)]
         else:
             mask = _WORDS.get(of.kind, 0)
