@@ -166,6 +166,15 @@ def test_strings_gain_nothing_as_texts(go: Toolchain) -> None:
     assert texts.saving_bytes == 0
 
 
+def test_what_unsafe_pointers_lead_to_is_in_no_text_and_is_not_called_saved(go: Toolchain) -> None:
+    cost = cost_of(costs(go), "main.boxes[*]")
+
+    assert cost.texts is None
+    assert (
+        cost.why_no_texts == "what its elements keep behind unsafe pointers, funcs or channels no text holds"
+    )
+
+
 def test_small_savings_are_no_findings(go: Toolchain) -> None:
     assert text_findings(costs(go), 1) == ()
 

@@ -75,7 +75,7 @@ def measure_costs(
         finder = ScopeFinder(tree, use, walk, [row.path for row in measured])
         # Far more than an undamaged heap needs: a value has a few words, and 64 bytes of text count one.
         everything = 16 * tree.heap.object_count + int(tree.paths.retained[0]) + (1 << 24)
-        known: dict[int, TextAlternative | None] = {}
+        known: dict[int, TextAlternative | str] = {}
         found: list[tuple[TextAlternative | None, str | None]] = []
         for row in measured:
             if row.objects < _FEWEST_OBJECTS:
@@ -91,13 +91,11 @@ def measure_costs(
             if scope.path not in known:
                 budget = SAMPLED_BUDGET if sampled else everything
                 known[scope.path] = measure_alternative(tree, finder, walk, scope, budget=budget)
-            found.append((known[scope.path], None if known[scope.path] else _GIVEN_UP))
+            texts_or_why = known[scope.path]
+            found.append((None, texts_or_why) if isinstance(texts_or_why, str) else (texts_or_why, None))
     found += [(None, None)] * (len(rows) - len(found))
     costs = tuple(_cost(line, *texts_of) for line, texts_of in zip(account, found, strict=True))
     return HolderCosts(ownership, costs, _cost(account.sum(axis=0), None, None))
-
-
-_GIVEN_UP: Final = "its elements are too large or too deep to be walked one by one"
 
 
 def _cost(line: NDArray[np.int64], texts: TextAlternative | None, why: str | None) -> Cost:

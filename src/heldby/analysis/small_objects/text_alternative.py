@@ -21,6 +21,7 @@ from heldby.golang.texts.value_walk_kernels import (
     FULL,
     FUNCTIONS,
     HIDDEN_FIELDS,
+    KEPT_BEHIND,
     MARSHALERS,
     MISSING_BYTES,
     NO_JSON,
@@ -43,12 +44,14 @@ _STRETCH: Final = 1 << 16
 _INEXACT: Final = (SHARED, CYCLES, TOO_DEEP, FUNCTIONS, MARSHALERS, UNKNOWN_TYPES, NO_JSON)
 _ENOUGH: Final = 0.98
 """Of the values, walked to the end, or the figures would say nothing of the rest."""
+_GIVEN_UP: Final = "its elements are too large or too deep to be walked one by one"
+_NO_TEXT_HOLDS: Final = "what its elements keep behind unsafe pointers, funcs or channels no text holds"
 
 
 def measure_alternative(
     tree: HolderTree, finder: ScopeFinder, walk: ValueWalk, scope: Scope, *, budget: int
-) -> TextAlternative | None:
-    """Return what the values of `scope` would take as texts; None when too many of them could not be walked.
+) -> TextAlternative | str:
+    """Return what the values of `scope` would take as texts, or in words why that is not known.
 
     At most about `budget` values are visited: of larger scopes every n-th unit is measured.
     """
@@ -62,7 +65,9 @@ def measure_alternative(
     measured = walk.measure(units, head, budget=max(4 * budget, 1 << 20))
     done = int(measured.done.sum())
     if not done or done < _ENOUGH * units.addr.size:
-        return None
+        return _GIVEN_UP
+    if int(measured.notes[KEPT_BEHIND]) > (1 - _ENOUGH) * done:
+        return _NO_TEXT_HOLDS
     current = _owned(tree, scope, head)
     return _result(
         tree, scope, measured, current, total=scope.units if every > 1 else units.addr.size, every=every

@@ -67,8 +67,9 @@ DONE, WAITING, TOO_LARGE = range(3)
     HIDDEN_FIELDS,
     VALUES,
     TEXT_BYTES,
+    KEPT_BEHIND,
     NOTE_COUNT,
-) = range(12)
+) = range(13)
 
 STACK_ROWS, STACK_COLUMNS = 256, 17
 _KIND, _ADDR, _TYPE, _INDEX, _COUNT, _FLAGS, _HEAD, _SHOWN, _ALL = range(9)
@@ -146,6 +147,17 @@ def _entered(index, owners, addr, head):
 
 
 @inner_kernel
+def _keeps(index, owners, addr, head):
+    """Tell whether an object lies at `addr` that this unit alone keeps."""
+    o = object_at(index.directory, index.pages, index.spans, index.bits, index.rank, addr)
+    if o == ZERO or owners.number[o] == _NOBODY:
+        return False
+    number = u64(owners.number[o])
+    own = u64(owners.head[number])
+    return own != ZERO and (own == head or (head == ZERO and own == number))
+
+
+@inner_kernel
 def _is_on_stack(stack, depth, addr, typ):
     """Tell whether the walk is inside the value at `addr` of type `typ` already."""
     for i in range(depth):
@@ -216,7 +228,7 @@ def measure_values(
             return u
         shown, everything, packed = ZERO, ZERO, ZERO
         shared, cycles, deep, functions, marshalers = 0, 0, 0, 0, 0
-        unknown, missing, no_json, hidden, visited, text = 0, 0, 0, 0, 0, 0
+        unknown, missing, no_json, hidden, visited, text, behind = 0, 0, 0, 0, 0, 0, 0
         addr, typ, head = units.addr[u], u64(units.type[u]), u64(units.head[u])
         flags = u64(_SHOW | _SHOW_ALL)
         depth, hops = ZERO, 0
@@ -276,7 +288,9 @@ def measure_values(
                     packed += more
                     text += np.int64(content)
                     missing += np.int64(absent)
-                    functions += 1 if strangeness == IS_FUNCTION else 0
+                    if strangeness == IS_FUNCTION:
+                        functions += 1
+                        behind += 1 if _keeps(index, owners, bits, head) else 0
                     unknown += 1 if strangeness == IS_UNKNOWN else 0
                     no_json += 1 if strangeness == HAS_NO_JSON else 0
                 elif op == POINTER:
@@ -544,5 +558,6 @@ def measure_values(
         notes[HIDDEN_FIELDS] += hidden
         notes[VALUES] += visited
         notes[TEXT_BYTES] += text
+        notes[KEPT_BEHIND] += behind
         u += ONE
     return u

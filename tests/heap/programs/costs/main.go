@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"unsafe"
 )
 
 // Record takes 48 bytes: 8 + 16 + 24.
@@ -29,6 +30,12 @@ type Node struct {
 	Next  *Node
 }
 
+// Box keeps what only an unsafe.Pointer leads to.
+type Box struct {
+	Number int
+	data   unsafe.Pointer
+}
+
 // Cell takes 64 bytes without a pointer: 128 fill a span of 8 KiB.
 type Cell [8]uint64
 
@@ -41,6 +48,7 @@ var (
 	anys    []any
 	large   *[1000]*int
 	cells   []*Cell
+	boxes   []*Box
 )
 
 // Baseline is what the demo service keeps for each path.
@@ -80,7 +88,7 @@ func main() {
 	runtime.GC()
 	fmt.Println(`{"ready": true}`)
 	os.Stdin.Read(make([]byte, 1))
-	fmt.Println(len(texts), len(table), len(records), len(secrets), list, len(anys), large, len(cells), len(manager.paths))
+	fmt.Println(len(texts), len(table), len(records), len(secrets), list, len(anys), large, len(cells), len(boxes), len(manager.paths))
 }
 
 func small() {
@@ -105,6 +113,9 @@ func small() {
 	}
 	for i := 0; i < 1000; i++ {
 		anys = append(anys, text(100, i))
+	}
+	for i := 0; i < 1500; i++ {
+		boxes = append(boxes, &Box{i, unsafe.Pointer(new([4]uint64))})
 	}
 	large = new([1000]*int)
 	all := make([]*Cell, 128*100)
