@@ -9,12 +9,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from heldby.analysis.drilldown.path_references import PathReferences
 from heldby.analysis.holding.holder_tree import HolderTree
 from heldby.errors import UsageError
 
 _SUGGESTIONS: Final = 3
 _MOST_COMPARED: Final = 5000
-_STRETCH: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,8 +23,7 @@ class Place:
 
     Attributes:
         paths: rows of `HolderTree.paths` that are printed so.
-        sources: rows and labels: references with that label from objects on that row lead there, whether or
-            not the objects there belong to a path of their own (what others hold too does not).
+        sources: rows whose text this text begins with, and what follows there; see `PathReferences.find`.
     """
 
     paths: list[int]
@@ -44,7 +43,7 @@ def find_place(tree: HolderTree, text: str) -> Place:
     near: list[str] = []
     for name in (wanted, f"{wanted}[*]"):
         place = _called(tree, name, near)
-        if place.paths or references_to(tree, place.sources)[1].size:
+        if place.paths or PathReferences(tree).find(place.sources).edges.size:
             return place
     close = difflib.get_close_matches(wanted, dict.fromkeys(near), _SUGGESTIONS, 0.6)
     raise UsageError(
@@ -83,37 +82,3 @@ def below(tree: HolderTree, paths: list[int]) -> NDArray[np.bool_]:
         if np.array_equal(wider, mask):
             return mask
         mask = wider
-
-
-def vertices_on(tree: HolderTree, mask: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """Return the vertices on the rows of `mask` (``bool[p]``). O(vertices)."""
-    order, path_of = tree.heap.tree.order, tree.paths.path_of
-    # In stretches: to index, NumPy widens the paths to 64 bits first.
-    parts = [
-        order[low : low + _STRETCH][mask[path_of[low : low + _STRETCH]]]
-        for low in range(0, order.size, _STRETCH)
-    ]
-    return np.concatenate(parts)
-
-
-def references_to(
-    tree: HolderTree, sources: list[tuple[int, str]]
-) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Return source vertex and edge number of the references that `Place.sources` speaks of.
-
-    O(vertices), and the references of those that lie on the rows.
-    """
-    heap = tree.heap
-    found_sources, found_edges = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)]
-    on_path = np.zeros(tree.paths.path_count, np.bool_)
-    for path, label in sources:
-        on_path[:] = False
-        on_path[path] = True
-        vertices, edges = heap.graph.edges_from(vertices_on(tree, on_path))
-        inner = heap.graph.targets[edges] <= np.uint32(heap.object_count)  # not from a group to its members
-        vertices, edges = vertices[inner], edges[inner]
-        labels = heap.naming.labels(edges, vertices)
-        number = heap.naming.types.layouts.labels.number(label)
-        found_sources.append(vertices[labels == number])
-        found_edges.append(edges[labels == number])
-    return np.concatenate(found_sources), np.concatenate(found_edges)

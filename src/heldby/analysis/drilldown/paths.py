@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.drilldown.grouping import of_types
-from heldby.analysis.drilldown.path_lookup import find_place, vertices_on
+from heldby.analysis.drilldown.path_lookup import find_place
+from heldby.analysis.drilldown.path_references import vertices_on
 from heldby.analysis.drilldown.references import object_at
 from heldby.analysis.drilldown.selection import EVERYTHING, Selection, large_rows, pattern
 from heldby.analysis.holding.holder_tree import build_holder_tree, merge_ways

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.drilldown.grouping import Grouping, by_package, by_type, of_types
-from heldby.analysis.drilldown.path_lookup import below, find_place, vertices_on
+from heldby.analysis.drilldown.path_lookup import below, find_place
+from heldby.analysis.drilldown.path_references import vertices_on
 from heldby.analysis.drilldown.whole_maps import by_own_and_whole_type
 from heldby.analysis.holding.holder_tree import build_holder_tree
 from heldby.analysis.table import Table

@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from heldby.analysis.drilldown.path_lookup import find_place, references_to, vertices_on
+from heldby.analysis.drilldown.path_lookup import find_place
+from heldby.analysis.drilldown.path_references import PathReferences, vertices_on
 from heldby.analysis.drilldown.selection import EVERYTHING, Selection, large_rows
 from heldby.analysis.drilldown.whole_maps import by_whole_type
 from heldby.analysis.holding.holder_tree import HolderTree, build_holder_tree
@@ -37,7 +38,7 @@ def what_if(
 
     Args:
         heap: what to look at.
-        without: paths as heldby prints them (``main.manager.paths``: that field in all objects of that path),
+        without: paths as heldby prints them (``main.manager.paths``: that field in all objects that the path leads to),
             variables (``main.manager``), groups of goroutines (``goroutine main.serve``), or one of them
             (``goroutine 17``). One traversal of the references, whatever their number.
         selection: which of the objects that would be freed are listed; the title speaks of all.
@@ -48,9 +49,9 @@ def what_if(
     """
     tree = build_holder_tree(heap)
     graph = heap.whole_graph
-    cut = 0
+    cut, notes = 0, []
     for text in without:
-        cut += _cut(tree, graph, text)
+        cut += _cut(tree, graph, text, notes)
     left = reachability(graph)[: heap.object_count + 1]
     freed = heap.live & ~left
     groups = by_whole_type(heap)
@@ -61,7 +62,8 @@ def what_if(
     rows = np.lexsort((np.arange(objects.size), -freed_bytes))
     rows = rows[objects[rows] > 0]
     live = max(heap.live_bytes, 1)
-    notes = [] if count else ["something else still reaches all of it; see heldby paths"]
+    if not count and not notes:
+        notes.append("something else still reaches all of it; see heldby paths")
     if count and selection:
         notes.append(
             f"listed is what fits {selection}: {format_bytes(int(freed_bytes.sum()))} in "
@@ -88,14 +90,22 @@ def _title(without: Sequence[str], total: int, count: int, live: int, cut: int) 
     return f"Without {' and '.join(without)} ({references}): {freed}"
 
 
-def _cut(tree: HolderTree, graph: Graph, text: str) -> int:
-    """Turn the references that `text` names into self-references, in place; return how many they were."""
+def _cut(tree: HolderTree, graph: Graph, text: str, notes: list[str]) -> int:
+    """Turn the references that `text` names into self-references, in place; return how many they were.
+
+    What is not cut although it looks so is added to `notes`.
+    """
     heap = tree.heap
     number = _GOROUTINE.fullmatch(text.strip())
     if number is not None:
         return _cut_goroutine(heap, graph, int(number[1]))
     place = find_place(tree, text)
-    sources, edges = references_to(tree, place.sources)
+    references = PathReferences(tree)
+    sources, edges, _ = references.find(place.sources)
+    if not references.whole:
+        notes.append(
+            f"more would go: {text} leads into a list that others hold too, which was not followed to its end"
+        )
     graph.targets[edges] = sources
     count = int(edges.size)
     roots = [path for path in place.paths if tree.step(path)[0] == "root"]
@@ -103,15 +113,35 @@ def _cut(tree: HolderTree, graph: Graph, text: str) -> int:
         on_path = np.zeros(tree.paths.path_count, np.bool_)
         on_path[roots] = True
         vertices = vertices_on(tree, on_path)
-        count += _cut_roots(heap, graph, vertices[vertices > np.uint32(heap.object_count)])
+        gone, staying = _cut_roots(heap, graph, vertices[vertices > np.uint32(heap.object_count)])
+        count += gone
+        if staying:
+            notes.append(
+                f"{text} points to a value that was laid out with the program: that and its {staying:,} references "
+                f"stay, whatever {text} is set to; give its fields, as in {_example(tree, roots, text)}"
+            )
     elif not count:
         # A row for what several hold: all ways into its objects.
         count = _cut_ways_into(tree, graph, place.paths)
     return count
 
 
-def _cut_roots(heap: Heap, graph: Graph, vertices: NDArray[np.uint32]) -> int:
-    """Cut what the given roots refer to; goroutines among them end, with their records."""
+def _example(tree: HolderTree, roots: list[int], text: str) -> str:
+    """Return the largest path below a variable."""
+    offsets, children = tree.paths.children()
+    below = [child for root in roots for child in children[offsets[root] : offsets[root + 1]].tolist()]
+    named = [child for child in below if tree.text(child) != text]
+    return (
+        tree.text(max(named, key=lambda child: int(tree.paths.retained[child]))) if named else f"{text}.Field"
+    )
+
+
+def _cut_roots(heap: Heap, graph: Graph, vertices: NDArray[np.uint32]) -> tuple[int, int]:
+    """Cut what the given roots refer to; goroutines among them end, with their records.
+
+    Returns how many references to objects were cut, and how many stay: those of values that the linker laid out
+    (``var cache = &Cache{...}``), which the collector scans whatever the variable points to.
+    """
     nodes = vertices.astype(np.int64) - heap.object_count - 1
     goroutines = nodes[heap.roots.kind[nodes] == RootKind.GOROUTINE]
     groups = nodes[heap.roots.kind[nodes] == RootKind.GOROUTINE_GROUP]
@@ -119,13 +149,26 @@ def _cut_roots(heap: Heap, graph: Graph, vertices: NDArray[np.uint32]) -> int:
     goroutines = np.union1d(goroutines, members)
     everything = np.union1d(nodes, goroutines)
     sources, edges = graph.edges_from((everything + heap.object_count + 1).astype(np.uint32))
+    static = _in_static_values(heap, sources, edges)
     real = graph.targets[edges] <= np.uint32(heap.object_count)  # not a group's members
-    graph.targets[edges] = sources
+    graph.targets[edges[~static]] = sources[~static]
     records = _records_of(heap, goroutines)
     own, ways = graph.edges_from(records)
     outward = ~np.isin(graph.targets[ways], records)  # the records themselves wait for the next goroutines
     graph.targets[ways[outward]] = own[outward]
-    return int(real.sum())
+    return int((real & ~static).sum()), int((real & static).sum())
+
+
+def _in_static_values(heap: Heap, sources: NDArray[np.uint32], edges: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which references of roots lie in a static value that a variable only points to."""
+    roots, variables = heap.roots, heap.variables
+    found = np.zeros(edges.size, np.bool_)
+    of_variables = np.flatnonzero(
+        roots.kind[sources.astype(np.int64) - heap.object_count - 1] == RootKind.GLOBAL
+    )
+    row = variables.at(roots.slot_addr[heap.words[edges[of_variables]]])
+    found[of_variables] = (row >= 0) & (variables.used_at[row] != variables.start[row])
+    return found
 
 
 def _records_of(heap: Heap, nodes: NDArray[np.int64]) -> NDArray[np.uint32]:
@@ -150,7 +193,7 @@ def _cut_goroutine(heap: Heap, graph: Graph, goid: int) -> int:
             f"there is no goroutine {goid} that holds anything",
             next_step="list goroutines with: heldby goroutines TARGET",
         )
-    return _cut_roots(heap, graph, (nodes + heap.object_count + 1).astype(np.uint32))
+    return _cut_roots(heap, graph, (nodes + heap.object_count + 1).astype(np.uint32))[0]
 
 
 def _cut_ways_into(tree: HolderTree, graph: Graph, paths: list[int]) -> int:

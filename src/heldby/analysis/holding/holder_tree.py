@@ -80,24 +80,34 @@ class HolderTree:
             return naming.element_type_name(number)
         return naming.type_name(number)
 
+    def steps_to(self, path: int) -> list[tuple[int, int]]:
+        """Return the paths that the text of `path` is made of, itself first, with the labels of their steps."""
+        found: list[tuple[int, int]] = []
+        # Steps lead from one path to an earlier one, so the walk ends; a path in pieces is cut off.
+        while path and len(found) < _MAX_STEPS:
+            kind, label, low = self.step(path)
+            found.append((path, label if kind in ("field", "via") else 0))
+            if kind == "root":
+                break  # a variable of the runtime lies below the node "runtime", which adds nothing
+            path = low if kind == "via" else int(self.paths.parent[path])
+        return found
+
     def text(self, path: int) -> str:
         """Return the signature: ``main.manager.paths[*].Seen[*]``."""
         parts: list[str] = []
-        # Steps lead from one path to an earlier one, so the walk ends; a path in pieces is cut off.
-        while path and len(parts) < _MAX_STEPS:
-            kind, label, low = self.step(path)
+        for row, label in self.steps_to(path):
+            kind = self.step(row)[0]
             if kind in ("field", "via"):
                 text = self.heap.naming.label_text(label)
-                parts.append(f"({text})*" if self._repeats(path) else text)
+                parts.append(f"({text})*" if self.repeats(row) else text)
             elif kind == "root":
-                parts.append(short_name(self.root_name(path)))
-                break  # a variable of the runtime lies below the node "runtime", which adds nothing
+                parts.append(short_name(self.root_name(row)))
             else:
-                parts.append(self.heap.naming.type_name(self.type_of(path)))
-            path = low if kind == "via" else int(self.paths.parent[path])
+                parts.append(self.heap.naming.type_name(self.type_of(row)))
         return "".join(reversed(parts))
 
-    def _repeats(self, path: int) -> bool:
+    def repeats(self, path: int) -> bool:
+        """Tell whether most of a path came by the same step again: a list's ``next``."""
         return int(self.paths.recursive[path]) * 2 > int(self.paths.count[path])
 
     def roots_on_path(self) -> dict[int, int]:
