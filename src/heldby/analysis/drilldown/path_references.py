@@ -35,7 +35,7 @@ class References(NamedTuple):
     def labelled(self, *labels: int) -> References:
         """Return those with one of these labels."""
         mine = np.isin(self.labels, labels)
-        return References(*(column[mine] for column in self))
+        return References(self.sources[mine], self.edges[mine], self.labels[mine])
 
 
 NOTHING: Final = References(np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.uint32))

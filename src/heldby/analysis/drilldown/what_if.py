@@ -49,7 +49,8 @@ def what_if(
     """
     tree = build_holder_tree(heap)
     graph = heap.whole_graph
-    cut, notes = 0, []
+    cut = 0
+    notes: list[str] = []
     for text in without:
         cut += _cut(tree, graph, text, notes)
     left = reachability(graph)[: heap.object_count + 1]
