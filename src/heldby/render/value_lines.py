@@ -10,7 +10,7 @@ from rich.text import Text
 
 from heldby.analysis.table import Table, text_column
 from heldby.golang.values import Form, Limits, Value, ValueReader
-from heldby.golang.values.walk import SEEN, TOO_DEEP
+from heldby.golang.values.value import SEEN, TOO_DEEP
 from heldby.render.plain_text import printable, shorten
 from heldby.units import format_bytes, format_count
 

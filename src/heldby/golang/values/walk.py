@@ -29,7 +29,7 @@ from heldby.golang.values.error_messages import error_message
 from heldby.golang.values.known_structs import bytes_text, number_text, struct_text
 from heldby.golang.values.maps import MapEntries, group_entries, map_entries
 from heldby.golang.values.memory import NUMBERS, GoMemory
-from heldby.golang.values.value import Form, Value
+from heldby.golang.values.value import SEEN, STOPPED, TOO_DEEP, TORN, UNKNOWN_PARTS, Form, Value
 
 _UINT8: Final = 8
 _FLOAT32: Final = 13
@@ -37,10 +37,6 @@ _FLOATS: Final = (13, 14)
 _COMPLEX: Final = (15, 16)
 _MOST_NESTED: Final = 64
 _MOST_SORTED: Final = 1 << 12
-TOO_DEEP: Final = "deeper than asked for"
-SEEN: Final = "on the way here already"
-TORN: Final = "its length does not fit its memory"
-STOPPED: Final = "too many values"
 _ATOMIC: Final = frozenset(
     f"atomic.{name}" for name in ("Bool", "Int32", "Int64", "Uint32", "Uint64", "Uintptr", "Value")
 )
@@ -186,7 +182,9 @@ class Walk:
         name = self.types.display_name(number)
         found = group_entries(self.memory.runtime, self.types, number, addr, count, self.limits.items)
         value = Value(type=name, form=Form.MAP, address=addr)
-        return value if found is None else replace(value, entries=self._entries(found, 0))
+        if found is None:
+            return replace(value, note=UNKNOWN_PARTS)
+        return replace(value, entries=self._entries(found, 0))
 
     def _array(self, addr: int, _number: int, known: GoType, name: str, depth: int) -> Value:
         if self.types.kind[known.elem] == _UINT8:
@@ -308,7 +306,7 @@ class Walk:
             return replace(value, length=length, note=note if length else "")
         found = map_entries(self.memory.runtime, self.types, number, header, self.limits.items)
         if found is None:
-            return replace(value, note="its parts are not known")
+            return replace(value, note=UNKNOWN_PARTS)
         self._inside.append((header, number))
         try:
             entries = self._entries(found, depth + 1)
