@@ -148,6 +148,24 @@ def test_a_float_has_the_fewest_digits_that_mean_it(value: float, text: str) -> 
     assert float_text(value) == text
 
 
+@both_modes
+def test_errors_of_package_net_say_what_their_method_says(go: Toolchain, mode: Mode) -> None:
+    printed = captured(go, mode)[1]["printed"]["errors"]
+
+    found = {name: value.text for name, value in read(go, mode, "errors").parts}
+
+    assert found == printed | {"Strange": None}  # the text of its address is code
+    assert found["Dial"] == ("dial tcp 10.0.0.1:4000->[fe80::1%eth0]:443: connect: connection refused")
+
+
+def test_a_message_is_a_quoted_string_on_the_screen(go: Toolchain) -> None:
+    lines = [line.plain for line in value_lines(read(go, Mode.STRIPPED, "errors"), 120)]
+
+    assert [line.partition("OpError")[2].strip() for line in lines if line.startswith("  Listen")] == [
+        r'"listen: no \"quotes\"\n"'
+    ]
+
+
 def test_python_has_the_address_of_what_lies_deeper_than_asked_for(go: Toolchain) -> None:
     found = read(go, Mode.STRIPPED, "deep", Limits(depth=1))
 
