@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -149,7 +151,22 @@ def test_the_screen_shows_fields_with_their_values(heap: Heap, core: tuple[Path,
     assert words["Escaped"] == r'"a\n\"b\"\x1b[31m\xff"'
     assert words["U64"] == "18446744073709551615"
     assert words["Wait"] == "5401500000000 (1h30m1.5s)"
-    assert words["NaN"] == "nan"
+    assert (words["F32"], words["NaN"], words["C64"], words["C128"]) == ("0.1", "NaN", "(1-2i)", "(0.5+3i)")
+
+
+def test_numbers_in_a_table_are_as_go_prints_them(core: tuple[Path, Mapping[str, Any]]) -> None:
+    path, ready = core
+    arguments = ["object", str(path), str(ready["scalars"]), "--format", "csv", "--no-cache"]
+
+    result = CliRunner().invoke(cli, arguments)
+
+    assert result.exit_code == 0, result.output
+    values = {row["field"]: row["value"] for row in csv.DictReader(io.StringIO(result.stdout))}
+    names = ("F32", "F64", "NaN", "C64", "C128", "U64", "Yes")
+    assert [values[f".{name}"] for name in names] == [
+        *("0.1", "0.1", "NaN", "(1-2i)", "(0.5+3i)"),
+        *("18446744073709551615", "true"),
+    ]
 
 
 def test_the_command_gives_a_typed_tree_as_json(core: tuple[Path, Mapping[str, Any]]) -> None:

@@ -34,6 +34,7 @@ _RUNTIME_SYMBOLS: Final = (
     *("runtime.buckhash", "runtime.gcController", "runtime.gcCleanups", "runtime.mbuckets"),
     *("runtime.mProfCycle", "runtime.MemProfileRate"),
     *("runtime.disableMemoryProfiling", "runtime.work", "runtime.gcphase", "runtime.buildVersion"),
+    "net/netip.z4",
 )
 
 

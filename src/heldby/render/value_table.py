@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from heldby.analysis.drilldown.object_report import ObjectReport
 from heldby.analysis.table import Kind, Table, column, number_column, text_column
 from heldby.golang.values import Form, Value
+from heldby.render.value_text import real_text
 
 
 def object_table(reports: Sequence[ObjectReport]) -> Table:
@@ -58,5 +59,5 @@ def _text(value: Value) -> str | None:
     if isinstance(data, bool):
         return "true" if data else "false"
     if data is not None:
-        return str(data)
+        return real_text(value) or str(data)
     return value.text if not value.is_nil else "nil"

@@ -9,6 +9,7 @@ from typing import Final
 from heldby.errors import NotCaptured
 from heldby.golang.types import type_scan as scan
 from heldby.golang.values.memory import GoMemory
+from heldby.golang.values.network_addresses import network_address
 
 _DEEPEST: Final = 16
 _MOST_JOINED: Final = 64
@@ -51,13 +52,20 @@ def _joined(template: str, *texts: str, quoted: tuple[str, ...] = ()) -> Callabl
 
     def said(memory: GoMemory, number: int, addr: int, depth: int) -> str | None:
         inner = _inner(memory, number, addr, depth)
-        words = {name: _text(name)(memory, number, addr, depth) for name in texts}
-        if inner is None or None in words.values():
+        words = _words(memory, number, addr, texts)
+        if inner is None or words is None:
             return None
         shown = {name: _quoted(word) if name in quoted else word for name, word in words.items()}
         return template.format(**shown, Err=inner) if None not in shown.values() else None
 
     return said
+
+
+def _words(memory: GoMemory, number: int, addr: int, fields: tuple[str, ...]) -> dict[str, str] | None:
+    """Return string fields by name; None when one of them is not there."""
+    found = {name: _text(name)(memory, number, addr, 0) for name in fields}
+    words = {name: word for name, word in found.items() if word is not None}
+    return words if len(words) == len(fields) else None
 
 
 def _quoted(text: str | None) -> str | None:
@@ -102,6 +110,58 @@ def _errno(memory: GoMemory, _number: int, addr: int, _depth: int) -> str:
     return text[0].lower() + text[1:] if text[1:2].islower() else text
 
 
+def _in_template(template: str, *texts: str) -> Callable[[GoMemory, int, int, int], str | None]:
+    """Return a message of string fields alone."""
+
+    def said(memory: GoMemory, number: int, addr: int, _depth: int) -> str | None:
+        words = _words(memory, number, addr, texts)
+        return template.format(**words) if words is not None else None
+
+    return said
+
+
+def _string_after(prefix: str) -> Callable[[GoMemory, int, int, int], str | None]:
+    """Return the message of an error that is a string."""
+    return lambda memory, _number, addr, _depth: prefix + memory.text(addr)
+
+
+def _network_operation(memory: GoMemory, number: int, addr: int, depth: int) -> str | None:
+    """net/net.go, OpError: ``dial tcp 10.0.0.1:80->10.0.0.2:443: ...``; either address may be nil."""
+    words = _words(memory, number, addr, ("Op", "Net"))
+    inner = _inner(memory, number, addr, depth)
+    if words is None or inner is None:
+        return None
+    said, lead = words["Op"] + (f" {words['Net']}" if words["Net"] else ""), " "
+    for name in ("Source", "Addr"):
+        end = memory.field(number, name)
+        if end is None:
+            return None
+        if not memory.image.u64(addr + end.offset):
+            continue
+        text = network_address(memory, end.type, addr + end.offset)
+        if text is None:
+            return None
+        said, lead = said + lead + text, "->"
+    return f"{said}: {inner}"
+
+
+def _lookup(memory: GoMemory, number: int, addr: int, _depth: int) -> str | None:
+    """net/net.go, DNSError."""
+    words = _words(memory, number, addr, ("Name", "Server", "Err"))
+    if words is None:
+        return None
+    server = f" on {words['Server']}" if words["Server"] else ""
+    return f"lookup {words['Name']}{server}: {words['Err']}"
+
+
+def _bad_address(memory: GoMemory, number: int, addr: int, _depth: int) -> str | None:
+    """net/net.go, AddrError."""
+    words = _words(memory, number, addr, ("Err", "Addr"))
+    if words is None:
+        return None
+    return f"address {words['Addr']}: {words['Err']}" if words["Addr"] else words["Err"]
+
+
 def _says(text: str) -> Callable[[GoMemory, int, int, int], str | None]:
     return lambda _memory, _number, _addr, _depth: text
 
@@ -119,8 +179,20 @@ _ERRORS: Final[dict[str, Callable[[GoMemory, int, int, int], str | None]]] = {
     "*exec.Error": _joined("exec: {Name}: {Err}", "Name", quoted=("Name",)),
     "*strconv.NumError": _joined("strconv.{Func}: parsing {Num}: {Err}", "Func", "Num", quoted=("Num",)),
     "*json.SyntaxError": _text("msg"),
+    "*net.OpError": _network_operation,
+    "*net.DNSError": _lookup,
+    "*net.AddrError": _bad_address,
+    "*net.ParseError": _in_template("invalid {Type}: {Text}", "Type", "Text"),
+    "*net.DNSConfigError": _joined("error reading DNS config: {Err}"),
+    "*net.notFoundError": _text("s"),
+    "*net.temporaryError": _text("s"),
+    "*net.timeoutError": _says("i/o timeout"),
+    "net.canceledError": _says("operation was canceled"),
+    "net.InvalidAddrError": _string_after(""),
+    "net.UnknownNetworkError": _string_after("unknown network "),
     "*poll.DeadlineExceededError": _says("i/o timeout"),
+    "poll.errNetClosing": _says("use of closed network connection"),
     "context.deadlineExceededError": _says("context deadline exceeded"),
     "syscall.Errno": _errno,
-    "runtime.plainError": lambda memory, _number, addr, _depth: memory.text(addr),
+    "runtime.plainError": _string_after(""),
 }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from heldby.golang.values.memory import GoMemory
+from heldby.golang.values.network_addresses import NETIP_STRUCTS, ip_text
 
 # time/time.go: seconds are counted from January 1 of year 1, or from 1885 beside a monotonic reading.
 _WALL_TO_INTERNAL: Final = (1884 * 365 + 1884 // 4 - 1884 // 100 + 1884 // 400) * 86400
@@ -36,14 +36,10 @@ def number_text(name: str, value: int) -> str | None:
 def bytes_text(name: str, data: bytes) -> str | None:
     """Return what bytes of the type `name` mean; None when they are just bytes."""
     if name == "net.IP" and len(data) in (4, 16):
-        return str(_mapped(ipaddress.ip_address(data)))
+        return ip_text(data)
     if name == "uuid.UUID" and len(data) == 16:
         return str(uuid.UUID(bytes=data))
     return None
-
-
-def _mapped(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> object:
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def struct_text(memory: GoMemory, number: int, addr: int) -> str | None:
@@ -144,4 +140,5 @@ _STRUCTS: Final[dict[str, Callable[[GoMemory, int, int], str | None]]] = {
     "sync.WaitGroup": _wait_group,
     "sync.Once": _once,
     "big.Int": _big_int,
+    **NETIP_STRUCTS,
 }

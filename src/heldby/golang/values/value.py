@@ -43,6 +43,12 @@ class _NotCaptured:
 
 
 NOT_CAPTURED: Final = _NotCaptured()
+# Why something is left out, see `Value.note`.
+TOO_DEEP: Final = "deeper than asked for"
+SEEN: Final = "on the way here already"
+TORN: Final = "its length does not fit its memory"
+STOPPED: Final = "too many values"
+UNKNOWN_PARTS: Final = "its parts are not known"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -112,9 +118,12 @@ class Value:
 
         Numbers, `str` for strings (bytes that are no UTF-8 as surrogates), `bytes`, lists, a `dict` for a struct
         or a map (a list of pairs when keys cannot be a dict's), what a pointer or interface leads to, None for
-        nil. `NOT_CAPTURED` for what was not captured; the address for what was left out and for channels
-        without elements and functions.
+        nil. `NOT_CAPTURED` for what was not captured, and for texts and bytes whose length cannot be. The address
+        that it leads to, or its own, for what was left out (below the depth asked for, seen on the way here, of a
+        length that cannot be, after too many values) and for functions.
         """
+        if self.note == STOPPED:
+            return self.address
         if self.form in (Form.MISSING, Form.STRING, Form.BYTES):
             return self._python_bytes()
         if self.data is not None:
@@ -133,10 +142,21 @@ class Value:
             return self.elements[0].python
         if self.form is Form.STRUCT:
             return {name: value.python for name, value in self.parts}
+        if self._is_unread:
+            return self._place
         if self.form is Form.MAP:
             return self._python_map()
         if self.form in (Form.ARRAY, Form.SLICE, Form.CHANNEL):
             return [element.python for element in self.elements]
+        return self._place
+
+    @property
+    def _is_unread(self) -> bool:
+        """Whether it has elements or entries of which none was read: what is left out is not empty."""
+        return not self.elements and not self.entries and bool(self.note or self.cut)
+
+    @property
+    def _place(self) -> int:
         return self.target if self.target is not None else self.address
 
     def _python_map(self) -> Any:

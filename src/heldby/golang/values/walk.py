@@ -10,8 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-import numpy as np
-
 from heldby.errors import NotCaptured
 from heldby.golang.types import type_scan as scan
 from heldby.golang.types.type_layout import is_atomic_pointer
@@ -26,21 +24,19 @@ from heldby.golang.types.types import (
 )
 from heldby.golang.typing.object_types import ObjectTypes
 from heldby.golang.values.error_messages import error_message
+from heldby.golang.values.key_order import KeyOrder
 from heldby.golang.values.known_structs import bytes_text, number_text, struct_text
 from heldby.golang.values.maps import MapEntries, group_entries, map_entries
 from heldby.golang.values.memory import NUMBERS, GoMemory
-from heldby.golang.values.value import Form, Value
+from heldby.golang.values.number_forms import complex_text, float_text
+from heldby.golang.values.value import SEEN, STOPPED, TOO_DEEP, TORN, UNKNOWN_PARTS, Form, Value
 
 _UINT8: Final = 8
 _FLOAT32: Final = 13
+_COMPLEX64: Final = 15
 _FLOATS: Final = (13, 14)
 _COMPLEX: Final = (15, 16)
 _MOST_NESTED: Final = 64
-_MOST_SORTED: Final = 1 << 12
-TOO_DEEP: Final = "deeper than asked for"
-SEEN: Final = "on the way here already"
-TORN: Final = "its length does not fit its memory"
-STOPPED: Final = "too many values"
 _ATOMIC: Final = frozenset(
     f"atomic.{name}" for name in ("Bool", "Int32", "Int64", "Uint32", "Uint64", "Uintptr", "Value")
 )
@@ -88,6 +84,7 @@ class Walk:
         self._left = limits.values
         self._nested = 0
         self._inside: list[tuple[int, int]] = []
+        self._order = KeyOrder(self.memory)
         self._by_kind: dict[int, Callable[[int, int, GoType, str, int], Value]] = {
             **dict.fromkeys(NUMBERS, self._number),
             scan.ARRAY: self._array,
@@ -138,8 +135,9 @@ class Walk:
         text = None
         if known.kind in _COMPLEX:
             form = Form.COMPLEX
+            text = complex_text(complex(data), single=True) if known.kind == _COMPLEX64 else None
         elif known.kind == _FLOAT32:
-            text = str(np.float32(float(data.real)))
+            text = float_text(float(data.real), single=True)
         elif isinstance(data, int) and form is Form.INT:
             text = number_text(name, data)
             if name == "syscall.Errno" and data:
@@ -186,7 +184,9 @@ class Walk:
         name = self.types.display_name(number)
         found = group_entries(self.memory.runtime, self.types, number, addr, count, self.limits.items)
         value = Value(type=name, form=Form.MAP, address=addr)
-        return value if found is None else replace(value, entries=self._entries(found, 0))
+        if found is None:
+            return replace(value, note=UNKNOWN_PARTS)
+        return replace(value, entries=self._entries(found, 0))
 
     def _array(self, addr: int, _number: int, known: GoType, name: str, depth: int) -> Value:
         if self.types.kind[known.elem] == _UINT8:
@@ -308,7 +308,7 @@ class Walk:
             return replace(value, length=length, note=note if length else "")
         found = map_entries(self.memory.runtime, self.types, number, header, self.limits.items)
         if found is None:
-            return replace(value, note="its parts are not known")
+            return replace(value, note=UNKNOWN_PARTS)
         self._inside.append((header, number))
         try:
             entries = self._entries(found, depth + 1)
@@ -317,19 +317,13 @@ class Walk:
         return replace(value, length=found.length, entries=entries, note=_map_note(found, self.limits.items))
 
     def _entries(self, found: MapEntries, depth: int) -> tuple[tuple[Value, Value], ...]:
-        pairs = [
+        return tuple(
             (
                 self._part(key, found.key, found.key_behind, depth),
                 self._part(elem, found.elem, found.elem_behind, depth),
             )
-            for key, elem in found.entries
-        ]
-        # Like fmt, which prints maps by key (internal/fmtsort).
-        if len(pairs) < _MOST_SORTED and len({type(key.data) for key, _ in pairs}) == 1:
-            orderable = pairs[0][0].form in (Form.INT, Form.STRING, Form.BOOL)
-            if orderable and pairs[0][0].data is not None:
-                pairs.sort(key=lambda pair: pair[0].data)  # type: ignore[arg-type,return-value]
-        return tuple(pairs)
+            for key, elem in self._order.in_order(found)
+        )
 
     def _part(self, addr: int, number: int, behind: bool, depth: int) -> Value:
         try:
