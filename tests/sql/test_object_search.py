@@ -75,6 +75,16 @@ def addresses(table: Table) -> list[Value]:
         ("main.Leading", "Reader.type = '*strings.Reader'", True),
         ("main.Maps", '"Nil".len = 0 AND Empty.len = 0 AND Small.len = 3 AND Large.len = 1000', True),
         ("main.Channels", '"Full".len = 2 AND Ring.cap = 3 AND Nil.len = 0', True),
+        ("main.Maps", "Nil IS NULL AND Empty IS NOT NULL AND Small IS NOT NULL", True),
+        ("main.Maps", "Nil IS NOT NULL OR Empty IS NULL OR Small.addr IS NULL", False),
+        ("main.Channels", 'Nil IS NULL AND "Empty" IS NOT NULL AND nil.LEN = 0 AND Nil.addr IS NULL', True),
+        ("main.Leading", "NilSlice IS NULL AND NoItems IS NOT NULL AND NoItems.len = 0", True),
+        # What is not nil is also what it was: each is asked for by itself and by its parts at once.
+        (
+            "main.Maps",
+            "NOT (Nil IS NULL) OR (length('grüße') = 5 AND Nil . \"len\" = 0 AND Large.len = 1000)",
+            True,
+        ),
         ("main.Times", "UTC = '2024-02-29 12:30:45.123456' AND Zero < '0001-01-02' AND Far IS NULL", True),
         ("main.Times", "Wall > '2024-01-01' AND Zoned = UTC", True),
         ("main.Locks", "I64 = -3 AND Ptr.Count = 9 AND Bool", True),

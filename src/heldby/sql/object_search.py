@@ -33,6 +33,7 @@ from heldby.sql.database import for_people, nodes_of, sandbox
 _STRETCH: Final = 1 << 19
 _WORD: Final = re.compile(r"\w+")
 _OWN: Final = ("address", "retained_bytes", "object_bytes")
+_PARTS: Final = "heldby parts of "
 _KINDS: Final = {
     fields.BOOL: Kind.FLAG,
     fields.SIGNED: Kind.NUMBER,
@@ -117,19 +118,21 @@ class _Search:
         self._leaves: list[Leaf] = []
         self._own = [name for name in _OWN if name in words and name not in self._names()]
         named = [node for node in self._all if node.name.lower() in words]
-        parts = [f'{self._sql(node, words)} AS "{_quoted(node.name)}"' for node in named]
+        parts = [f'{value} AS "{_quoted(name)}"' for name, value in self._values(named, words)]
         inner = ", ".join(['"heldby row"', *self._own, *parts])
         # A line break ends a comment in the condition.
-        self._query = f'SELECT "heldby row" FROM (SELECT {inner} FROM columns) AS fields WHERE (\n{where}\n)'  # noqa: S608
-        self._refuse_more_than_a_condition(where)
+        query = f'SELECT "heldby row" FROM (SELECT {inner} FROM columns) AS fields WHERE (\n{where}\n)'  # noqa: S608
+        tree = self._tree(query, where)
+        _refuse_more_than_a_condition(tree)
+        self._query = self._with_parts(query, tree)
 
     def _names(self) -> set[str]:
         return {node.name.lower() for node in self._all}
 
-    def _refuse_more_than_a_condition(self, where: str) -> None:
+    def _tree(self, query: str, where: str) -> dict[str, Any]:
         with for_people():
-            said = self._connection.execute("SELECT json_serialize_sql(?)", [self._query]).fetchall()
-        tree = json.loads(said[0][0])
+            said = self._connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
+        tree: dict[str, Any] = json.loads(said[0][0])
         if tree.get("error"):
             raise UsageError(
                 f"the condition cannot be understood: {where}",
@@ -137,27 +140,47 @@ class _Search:
                 next_step="write it in SQL: Count > 100 AND Name LIKE 'x%'; a field that is a word of SQL in "
                 'double quotes: "at" > 1',
             )
-        # One SELECT with the one that makes the columns inside, and nothing behind the condition.
-        nodes = list(nodes_of(tree))
-        selects = [str(node.get("type")) for node in nodes if str(node.get("type")).endswith("_NODE")]
-        queries = any(node.get("class") == "SUBQUERY" for node in nodes)
-        more = any(node.get("modifiers") or node.get("group_expressions") for node in nodes)
-        if selects != ["SELECT_NODE"] * 2 or queries or more:
-            raise UsageError(
-                "a condition cannot hold a query of its own",
-                next_step="ask that with: heldby sql TARGET",
-            )
+        return tree
+
+    def _with_parts(self, query: str, tree: dict[str, Any]) -> str:
+        """Return `query` with the parts of maps, channels and slices read where they are known for nil ones too.
+
+        Nothing in SQL is NULL and has parts; so ``M`` is NULL for a nil map, and ``M.len`` becomes that of `_PARTS` M.
+        """
+        text = query.encode()  # DuckDB counts bytes
+        columns = [node for node in nodes_of(tree) if node.get("class") == "COLUMN_REF"]
+        for node in sorted(columns, key=lambda node: -int(node["query_location"])):
+            names = list(node["column_names"])
+            below = self._all
+            for at, name in enumerate(names[:-1]):
+                field = next((each for each in below if each.name.lower() == name.lower()), None)
+                if field is None:
+                    break
+                if field.itself is not None:
+                    names[at] = _PARTS + field.name
+                below = field.parts
+            if names != node["column_names"]:
+                first = int(node["query_location"])
+                path = ".".join(f'"{_quoted(name)}"' for name in names)
+                text = text[:first] + path.encode() + text[first + int(node["query_location_length"]) :]
+        return text.decode()
+
+    def _values(self, nodes: list[Node], words: set[str]) -> Iterator[tuple[str, str]]:
+        """Yield the names of nodes with the SQL of their values."""
+        for node in nodes:
+            yield node.name, self._sql(node, words)
+            if node.itself is not None:
+                yield _PARTS + node.name, self._sql(replace(node, itself=None), words)
 
     def _sql(self, node: Node, words: set[str]) -> str:
         """Return the SQL of a node's value, with the parts that the condition names."""
         if node.leaf is not None:
             return self._column(node.leaf)
         parts = [part for part in node.parts if part.name.lower() in words] or node.parts[-1:]
-        packed = ", ".join(f'"{_quoted(part.name)}" := {self._sql(part, words)}' for part in parts)
+        packed = ", ".join(f'"{_quoted(name)}" := {value}' for name, value in self._values(parts, words))
         value = f"struct_pack({packed})" if packed else "NULL"
-        return (
-            value if node.nil is None else f"CASE WHEN {self._column(node.nil)} IS NOT NULL THEN {value} END"
-        )
+        known = node.nil or node.itself
+        return value if known is None else f"CASE WHEN {self._column(known)} IS NOT NULL THEN {value} END"
 
     def _column(self, leaf: Leaf) -> str:
         if leaf not in self._leaves:
@@ -196,6 +219,19 @@ class _Search:
         return UsageError(
             error.message.replace("the query", "the condition"),
             next_step=f"it can ask for {shown}, {', '.join(_OWN)}; what is behind a pointer by its name too",
+        )
+
+
+def _refuse_more_than_a_condition(tree: dict[str, Any]) -> None:
+    # One SELECT with the one that makes the columns inside, and nothing behind the condition.
+    nodes = list(nodes_of(tree))
+    selects = [str(node.get("type")) for node in nodes if str(node.get("type")).endswith("_NODE")]
+    queries = any(node.get("class") == "SUBQUERY" for node in nodes)
+    more = any(node.get("modifiers") or node.get("group_expressions") for node in nodes)
+    if selects != ["SELECT_NODE"] * 2 or queries or more:
+        raise UsageError(
+            "a condition cannot hold a query of its own",
+            next_step="ask that with: heldby sql TARGET",
         )
 
 
