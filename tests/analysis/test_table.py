@@ -51,6 +51,7 @@ def test_values_have_the_type_of_their_kind() -> None:
         Kind.BYTES: np.int64,
         Kind.COUNT: np.int64,
         Kind.NUMBER: np.int64,
+        Kind.UNSIGNED: np.uint64,
         Kind.SHARE: np.float64,
         Kind.SECONDS: np.float64,
         Kind.REAL: np.float64,

@@ -69,6 +69,29 @@ def test_queries_from_a_pipe_are_answered_one_by_one(
     assert capsys.readouterr().out.split() == ["n", "1", "two", "2", "three", "3"]
 
 
+@pytest.mark.parametrize(
+    ("text", "queries"),
+    [
+        ("SELECT 1;SELECT 2;", ["SELECT 1;", "SELECT 2;"]),
+        ("SELECT 'é;' AS \"a;\", $$;$$; SELECT 2", ["SELECT 'é;' AS \"a;\", $$;$$;", "SELECT 2"]),
+        ("SELECT 'a;\nb'; SELECT 2;", ["SELECT 'a;\nb';", "SELECT 2;"]),
+        ("SELECT 1; -- done;\nSELECT 2; /* and\n; */ -- no more", ["SELECT 1;", "SELECT 2;"]),
+        ("-- first;\n\nSELECT 1;;\n", ["SELECT 1;"]),
+        ("SELEC 1; SELECT 2;", ["SELEC 1;", "SELECT 2;"]),
+        ("SELECT /* ; */\n1 -- ;\n;", ["SELECT /* ; */\n1 -- ;\n;"]),
+    ],
+)
+def test_a_query_of_a_pipe_ends_at_a_semicolon_that_is_one(
+    text: str, queries: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+
+    Prompt(asked.append, interactive=False).run()
+
+    assert asked == queries
+
+
 def test_the_first_error_of_a_pipe_ends_it(
     capture: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from pathlib import Path
 
 import duckdb
@@ -167,6 +168,8 @@ def test_csv_is_read_back_with_escapes_and_empty_cells() -> None:
         ("@SUM(A1)", "'@SUM(A1)"),
         ("-2+3+cmd|' /C calc'!A0", "'-2+3+cmd|' /C calc'!A0"),
         ("+0x18", "+0x18"),
+        ("-99999999999999999999", "-99999999999999999999"),
+        ("-5+1", "'-5+1"),
         (".paths[*]", ".paths[*]"),
     ],
 )
@@ -174,6 +177,37 @@ def test_csv_has_no_cell_that_a_spreadsheet_runs(text: str, cell: str) -> None:
     rows = list(csv.reader(io.StringIO(table_to_csv(Table("t", (text_column("text", [text]),))))))
 
     assert rows[1] == [cell]
+
+
+def test_numbers_at_the_edges_are_said_in_every_format(tmp_path: Path) -> None:
+    table = Table(
+        "t",
+        (
+            number_column('real "x"', Kind.REAL, [math.inf, -math.inf, math.nan, None]),
+            number_column("u", Kind.UNSIGNED, [(1 << 64) - 1, 0, 5, None]),
+        ),
+    )
+    write_parquet(table, tmp_path / "t.parquet")
+
+    assert [line.split() for line in table_text(table).plain.splitlines()[1:]] == [
+        ["inf", "18446744073709551615"],
+        ["-inf", "0"],
+        ["nan", "5"],
+        ["unknown", "unknown"],
+    ]
+    assert [list(row.values()) for row in json.loads(table_to_json(table))["rows"]] == [
+        ["inf", 18446744073709551615],
+        ["-inf", 0],
+        ["nan", 5],
+        [None, None],
+    ]
+    assert table_to_csv(table).split() == [
+        *('"real', '""x""",u', "inf,18446744073709551615", "-inf,0", "nan,5", ","),
+    ]
+    # DuckDB takes a NaN of NumPy for NULL.
+    assert duckdb.sql(f"SELECT * FROM '{tmp_path}/t.parquet'").fetchall() == [
+        *((math.inf, 18446744073709551615), (-math.inf, 0), (None, 5), (None, None)),
+    ]
 
 
 def test_parquet_is_read_back_with_types_and_nulls(tmp_path: Path) -> None:

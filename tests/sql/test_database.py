@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -262,6 +263,92 @@ def test_numbers_keep_their_units_and_their_exactness(database: Database) -> Non
     assert next(iter(table.rows()))["x"] == 9007199254740993
 
 
+@pytest.mark.parametrize(
+    ("number", "value"),
+    [
+        ("9223372036854775807::HUGEINT", 9223372036854775807),
+        ("(-9223372036854775808)::HUGEINT", -9223372036854775808),
+        ("5::UHUGEINT", 5),
+        ("NULL::HUGEINT", None),
+        ("9223372036854775808", "9223372036854775808"),  # beyond 64 bits the digits
+        ("18446744073709551615::HUGEINT", "18446744073709551615"),
+        ("-170141183460469231731687303715884105727", "-170141183460469231731687303715884105727"),
+        ("340282366920938463463374607431768211455::UHUGEINT", "340282366920938463463374607431768211455"),
+        ("18446744073709551615::UBIGINT", 18446744073709551615),
+    ],
+)
+def test_a_whole_number_is_exact_however_large(database: Database, number: str, value: object) -> None:
+    assert rows(database, f"SELECT {number}, 9007199254740993::HUGEINT") == [(value, 9007199254740993)]
+
+
+def test_a_sum_of_addresses_is_exact(database: Database, heap: Heap) -> None:
+    total = sum(heap.objects.addr[1:].tolist())
+
+    # A million times as much is beyond 64 bits at any place that a heap can have.
+    [(found, bytes_)] = rows(database, "SELECT sum(address) * 1000000, sum(bytes) FROM objects")
+    assert (int(found), type(found), type(bytes_)) == (total * 1_000_000, str, int)
+
+
+def test_a_wrong_cast_of_the_query_is_told_all_the_same(database: Database) -> None:
+    with pytest.raises(UsageError, match="out of range"):
+        ask(database, "SELECT 18446744073709551615::HUGEINT::BIGINT, 18446744073709551615::HUGEINT")
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        ("o.address", "address"),
+        ("address AS a", "address"),
+        ("max(o.address)", "address"),
+        ("coalesce(span, address) AS n", "address"),
+        ("address + 8", "address"),
+        ("first_one", "address"),
+        ("count(*)::UBIGINT", "unsigned"),
+        ("hash(any_value(address))", "unsigned"),
+        ("7::UBIGINT AS address", "unsigned"),
+        ("count(address)::UBIGINT AS span", "unsigned"),
+        ("address > 5", "flag"),
+    ],
+)
+def test_only_what_is_made_of_addresses_is_one(database: Database, column: str, kind: str) -> None:
+    query = f"SELECT {column} FROM (SELECT *, address AS first_one FROM objects) AS o"
+    if "count" not in column and "max" not in column and "any" not in column:
+        query += " LIMIT 1"
+
+    assert [str(each.kind) for each in ask(database, query).columns] == [kind]
+
+
+def test_addresses_are_known_behind_a_star_and_a_union(database: Database) -> None:
+    table = ask(
+        database,
+        "WITH t AS (SELECT address AS a, hash(type) AS h FROM objects) SELECT *, a AS b FROM t LIMIT 1",
+    )
+    both = ask(database, "SELECT address AS a FROM objects UNION ALL SELECT 7::UBIGINT LIMIT 1")
+
+    assert [str(each.kind) for each in table.columns] == ["address", "unsigned", "address"]
+    assert [str(each.kind) for each in both.columns] == ["address"]
+
+
+def test_columns_stand_in_the_order_of_the_table_whatever_was_asked_before(heap: Heap) -> None:
+    database = Database(heap)
+    ask(database, "SELECT min(samples), sum(bytes) FROM held")
+    ask(database, "SELECT sum(bytes), any_value(type) FROM objects")
+
+    for name in ("objects", "held"):
+        said = [column.name for column in CATALOG[name].columns]
+        assert [column.name for column in ask(database, f"SELECT * FROM {name}").columns] == said
+
+
+def test_threads_wait_for_each_other(heap: Heap) -> None:
+    database = Database(heap)
+    queries = [f"SELECT count(*), count({name}) FROM edges" for name in ("target", "source", "root", "field")]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda query: rows(database, query)[0][0], queries * 3))
+
+    assert set(found) == {heap.graph.edge_count - len(heap.roots)}
+
+
 def test_a_limit_says_how_many_rows_there_are(database: Database) -> None:
     table = ask(database, "SELECT * FROM range(10)", limit=4)
 
@@ -271,6 +358,8 @@ def test_a_limit_says_how_many_rows_there_are(database: Database) -> None:
 
 def test_equal_names_of_columns_are_told_apart(database: Database) -> None:
     assert [column.name for column in ask(database, "SELECT 1 AS a, 2 AS a").columns] == ["a", "a_2"]
+    columns = ask(database, "SELECT 1 AS a, 2 AS A, 3 AS a_2").columns
+    assert [column.name for column in columns] == ["a", "A_2", "a_2_2"]  # SQL does not tell a from A
 
 
 def test_other_types_are_texts(database: Database) -> None:

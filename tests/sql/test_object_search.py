@@ -16,7 +16,7 @@ import heldby
 from heldby.analysis.drilldown.selection import Selection
 from heldby.analysis.drilldown.string_search import find_text
 from heldby.analysis.holding.holder_tree import build_holder_tree
-from heldby.analysis.table import Table, Value
+from heldby.analysis.table import Kind, Table, Value
 from heldby.capture import capture_process
 from heldby.cli.main import cli, main
 from heldby.errors import UsageError
@@ -45,7 +45,7 @@ def found(heap: Heap, kind: str, where: str | None = None, **options: Any) -> Ta
 
 
 def addresses(table: Table) -> list[Value]:
-    return table["address"].to_list()
+    return table.columns[0].to_list()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -75,12 +75,28 @@ def addresses(table: Table) -> list[Value]:
         ("main.Leading", "Reader.type = '*strings.Reader'", True),
         ("main.Maps", '"Nil".len = 0 AND Empty.len = 0 AND Small.len = 3 AND Large.len = 1000', True),
         ("main.Channels", '"Full".len = 2 AND Ring.cap = 3 AND Nil.len = 0', True),
-        ("main.Times", "UTC = '2024-02-29 12:30:45.123456' AND Zero < '0001-01-02' AND Far IS NULL", True),
+        ("main.Maps", "Nil IS NULL AND Empty IS NOT NULL AND Small IS NOT NULL", True),
+        ("main.Maps", "Nil IS NOT NULL OR Empty IS NULL OR Small.addr IS NULL", False),
+        ("main.Channels", 'Nil IS NULL AND "Empty" IS NOT NULL AND nil.LEN = 0 AND Nil.addr IS NULL', True),
+        ("main.Leading", "NilSlice IS NULL AND NoItems IS NOT NULL AND NoItems.len = 0", True),
+        # What is not nil is also what it was: each is asked for by itself and by its parts at once.
+        (
+            "main.Maps",
+            "NOT (Nil IS NULL) OR (length('grüße') = 5 AND Nil . \"len\" = 0 AND Large.len = 1000)",
+            True,
+        ),
+        (
+            "main.Times",
+            "UTC = '2024-02-29 12:30:45.123456' AND Zero < '0001-01-02' AND Far = '12000-01-01'",
+            True,
+        ),
         ("main.Times", "Wall > '2024-01-01' AND Zoned = UTC", True),
         ("main.Locks", "I64 = -3 AND Ptr.Count = 9 AND Bool", True),
         ("main.Node", "Next.Next.Name = 'loop'", True),
         ("main.Scalars", "retained_bytes > 5000 AND object_bytes = 224 AND address > 0", True),
         ("main.Scalars", "Text = 'a' -- a comment", False),
+        ("main.Host", "Address = 'host.example.internal' AND retained_bytes = -5 AND fields = 7", True),
+        ("main.Host", "address_2 > 4096 AND retained_bytes_2 = 56 AND object_bytes = 32", True),
     ],
 )
 def test_a_condition_sees_the_fields_as_go_has_them(
@@ -134,8 +150,41 @@ def test_a_table_of_the_fields_comes_with_what_was_found(go: Toolchain) -> None:
         "grüße",
         42,
     ]
-    assert row["U64"] == "18446744073709551615"  # beyond what a column of int64 holds
+    assert row["U64"] == 2**64 - 1
     assert row["F64"] == 0.1
+
+
+def test_a_column_of_uint64_is_one_whatever_its_values_are(go: Toolchain) -> None:
+    heap, _ = captured(go)
+
+    small, large = found(heap, "main.Host"), found(heap, "main.Scalars")
+
+    assert (small["fields"].kind, large["U64"].kind, large["Ptr"].kind) == (Kind.UNSIGNED,) * 3
+    assert (large["U32"].kind, large["Level"].kind) == (Kind.NUMBER, Kind.NUMBER)
+
+
+def test_a_field_called_as_a_fact_of_the_object_goes_before_it(go: Toolchain) -> None:
+    heap, ready = captured(go)
+
+    table = found(heap, "main.Host", "Address LIKE 'host.%'")
+
+    assert list(table.rows()) == [
+        *(
+            {"address_2": ready["host"], "retained_bytes_2": 56, "Address": "host.example.internal"}
+            | {"retained_bytes": -5, "fields": 7},
+        ),
+    ]
+    assert table.notes == (
+        "main.Host has fields called address, retained_bytes: the object's own are address_2, retained_bytes_2",
+    )
+
+
+def test_a_note_says_what_elements_of_slices_are(go: Toolchain) -> None:
+    heap, ready = captured(go)
+
+    notes = found(heap, _type_of_run(heap, ready)).notes
+
+    assert "all elements up to the capacity count, those that no slice uses (mostly zero) too" in notes
 
 
 def test_those_that_retain_most_come_first_and_the_rest_is_counted(go: Toolchain) -> None:
@@ -171,6 +220,8 @@ def test_stretches_and_halves_give_what_one_piece_gives(
         ("1=1); DROP TABLE x; --", "cannot be understood"),
         ("read_text('/etc/passwd') IS NULL", "cannot be answered"),
         ("label", "cannot be answered"),
+        (" ", "the condition is empty"),
+        ("-- Count > 1", "the condition is empty"),
     ],
 )
 def test_what_is_no_condition_is_refused(go: Toolchain, where: str, message: str) -> None:
@@ -258,7 +309,13 @@ def test_the_command_finds_objects_and_strings(tmp_path: Path) -> None:
     shown = run("--type", "main.Inner", "--where", "Count = 9")
     assert 'Count=9 label="nine"' in shown.stdout
     assert hex(ready["inner"]) in shown.stdout
+    assert 'Address="host.example.internal" retained_bytes=-5 fields=7' in run("--type", "main.Host").stdout
     rows = json.loads(run("--string", "grüße", "--format", "json").stdout)["rows"]
     assert len(rows) == 1
-    for wrong in ([], ["--holder", "main.maps"], ["--string", "x", "--where", "a"]):
+    for wrong in (
+        [],
+        ["--holder", "main.maps"],
+        ["--string", "x", "--where", "a"],
+        ["--string", "x", "--where", ""],
+    ):
         assert main(["find", str(path), *wrong]) == 2

@@ -31,6 +31,8 @@ class Kind(StrEnum):
     ADDRESS = "address"
     NUMBER = "number"
     """An integer that counts nothing: a goroutine's id, a line."""
+    UNSIGNED = "unsigned"
+    """An integer of 64 bits without a sign, that is no address: of Go's uint64, a hash."""
     REAL = "real"
     """A number with a fraction and without a unit."""
     FLAG = "flag"
@@ -44,6 +46,7 @@ DTYPES: dict[Kind, type[np.generic]] = {
     Kind.SECONDS: np.float64,
     Kind.ADDRESS: np.uint64,
     Kind.NUMBER: np.int64,
+    Kind.UNSIGNED: np.uint64,
     Kind.REAL: np.float64,
     Kind.FLAG: np.bool_,
     Kind.TEXT: np.uint32,
@@ -58,7 +61,7 @@ class Column:
         name: as in JSON, CSV and SQL: ``retained_bytes``.
         kind: what the values are.
         values: ``int64`` for bytes, counts and numbers, ``float64`` for shares, seconds and reals, ``uint64`` for
-            addresses, ``bool`` for flags; for texts ``uint32``, rows of `words`.
+            addresses and what is unsigned, ``bool`` for flags; for texts ``uint32``, rows of `words`.
         unknown: ``bool``, True where the value is not known (the number there means nothing); None when all
             are. An unknown text is a word that is None.
         words: the distinct texts of a text column (distinct for thrift; equal ones do no harm).

@@ -47,10 +47,12 @@ def find(
 ) -> None:
     """Find live objects of TARGET of one type whose fields fit, or strings and who holds them.
 
-    Elements of slices are found one by one. A word of SQL that is a field too stands in double quotes: "order" > 5.
+    Elements of slices are found one by one, up to the capacity. A word of SQL that is a field too stands in double
+    quotes: "order" > 5. The object has address, retained_bytes and object_bytes; beside a field of that name the
+    object's is address_2.
     With --string, --type and --package are for the objects that have the strings, --holder for where the texts lie.
     """
-    if (pattern is None and filters.type is None) or (pattern is not None and where):
+    if (pattern is None and filters.type is None) or (pattern is not None and where is not None):
         raise UsageError(
             "give a type, or a text to search for",
             next_step="heldby find TARGET --type main.Entry --where 'Count > 100', or --string TEXT",
@@ -80,7 +82,7 @@ def find(
                 from heldby.heap.values import values_of
                 from heldby.render.value_lines import with_values
 
-                table = with_values(table, values_of(found.heap), rows.type)
+                table = with_values(table, values_of(found.heap), rows.type, rows.address.tolist())
     output.write(run, table)
 
 

@@ -65,6 +65,8 @@ class Prompt:
 
     def run(self) -> None:
         """Read to the end of the input."""
+        from heldby.sql.statements import says_nothing, split
+
         if self._interactive:
             _complete_with_readline()
             click.echo("SQL (DuckDB) over objects, types, holders, ...; .help for help", err=True)
@@ -82,19 +84,23 @@ class Prompt:
                 if not self._command(line.split()):
                     return
                 continue
+            if not waiting and not line.strip():
+                continue
             waiting.append(line)
-            text = "\n".join(waiting).strip()
-            if not text:
-                waiting = []
-            elif text.endswith(";"):
-                waiting = []
-                self._ask(text)
-        if any(line.strip() for line in waiting):
-            self._ask("\n".join(waiting))
+            # Only such a line ends a query, or a comment, behind which a line with a dot may stand.
+            if ";" in line or "*/" in line or "--" in line:
+                queries, rest = split("\n".join(waiting))
+                waiting = [rest] if rest else []
+                for query in queries:
+                    self._ask(query)
+        rest = "\n".join(waiting).strip()
+        if not says_nothing(rest):
+            self._ask(rest)
 
     def _line(self, prompt: str) -> str | None:
         if not self._interactive:
-            return sys.stdin.readline() or None
+            line = sys.stdin.readline()
+            return line.removesuffix("\n") if line else None
         try:
             return input(prompt)
         except EOFError:

@@ -45,6 +45,7 @@ _SHOWN: Final[dict[Kind, Callable[[Any], str]]] = {
     Kind.SECONDS: format_seconds,
     Kind.ADDRESS: hex,
     Kind.NUMBER: str,
+    Kind.UNSIGNED: str,
     Kind.REAL: "{:,.6g}".format,
     Kind.FLAG: lambda value: "yes" if value else "no",
 }
@@ -52,6 +53,7 @@ _SQL_TYPES: Final = {
     Kind.BYTES: "BIGINT",
     Kind.COUNT: "BIGINT",
     Kind.NUMBER: "BIGINT",
+    Kind.UNSIGNED: "UBIGINT",
     Kind.SHARE: "DOUBLE",
     Kind.REAL: "DOUBLE",
     Kind.SECONDS: "DOUBLE",
@@ -59,8 +61,8 @@ _SQL_TYPES: Final = {
     Kind.FLAG: "BOOLEAN",
     Kind.TEXT: "VARCHAR",
 }
-# A spreadsheet takes a cell that begins so for a formula and runs it (OWASP, "CSV Injection").
-_FORMULA: Final = re.compile(r"[=@+-](?!0x[0-9a-f]+$)")
+# A spreadsheet takes a cell that begins so for a formula and runs it (OWASP, "CSV Injection"); -5 is a number.
+_FORMULA: Final = re.compile(r"(?!-[0-9]+$)[=@+-](?!0x[0-9a-f]+$)")
 
 
 def print_table(console: Console, table: Table, *, all_notes: bool = False) -> None:
@@ -179,7 +181,10 @@ def _line(columns: list[Column], cells: list[str], widths: list[int], style: str
 
 
 def table_to_json(table: Table) -> str:
-    """Return one JSON object with a line break at its end; addresses are texts, ``0xc000010000``."""
+    """Return one JSON object with a line break at its end.
+
+    Addresses are texts, ``0xc000010000``, and so are the reals that JSON has no number for: ``inf``, ``-inf``, ``nan``.
+    """
     names = [column.name for column in table.columns]
     values = [[_json_value(column.kind, value) for value in column.to_list()] for column in table.columns]
     document = {
@@ -198,7 +203,7 @@ def _json_value(kind: Kind, value: Value) -> Value:
     if isinstance(value, str):
         return well_formed(value)
     if isinstance(value, float) and not math.isfinite(value):
-        return None
+        return str(value) if kind is Kind.REAL else None
     return hex(int(value)) if kind is Kind.ADDRESS and value is not None else value
 
 
@@ -227,7 +232,7 @@ def _csv_value(kind: Kind, value: Value) -> Value:
 
 
 def write_parquet(table: Table, path: Path) -> None:
-    """Write the rows to `path`, which is replaced: bigint, double, ubigint for addresses, varchar.
+    """Write the rows to `path`, which is replaced: bigint, double, ubigint for addresses and what is unsigned, varchar.
 
     DuckDB writes it, from NumPy arrays without a copy of the numbers.
 
@@ -237,8 +242,10 @@ def write_parquet(table: Table, path: Path) -> None:
     import duckdb
 
     relation = {column.name: _duck_values(column) for column in table.columns}
+    names = [column.name.replace('"', '""') for column in table.columns]
     typed = ", ".join(
-        f'"{column.name}"::{_SQL_TYPES[column.kind]} AS "{column.name}"' for column in table.columns
+        f'"{name}"::{_SQL_TYPES[column.kind]} AS "{name}"'
+        for name, column in zip(names, table.columns, strict=True)
     )
     with duckdb.connect() as connection:
         connection.execute("SET pandas_analyze_sample = 0")  # objects are texts, whatever the first ones are

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -38,12 +38,12 @@ def value_lines(value: Value, width: int) -> list[Text]:
     return lines
 
 
-def with_values(table: Table, reader: ValueReader, number: int) -> Table:
-    """Return `table`, whose rows are values of type `number` at ``address``, with each value in a line."""
+def with_values(table: Table, reader: ValueReader, number: int, addrs: Sequence[int]) -> Table:
+    """Return `table`, whose rows are values of type `number` at `addrs`, with each value in a line."""
     limits = Limits(depth=1, items=3, text=60)
-    texts = [in_one_line(reader.read(int(addr), number, limits)) for addr in table["address"].values.tolist()]
-    columns = (*table.columns, text_column("fields", texts))
-    return replace(table, columns=columns, details=("fields",))
+    texts = [in_one_line(reader.read(addr, number, limits)) for addr in addrs]
+    name = "all fields"  # as no field is called
+    return replace(table, columns=(*table.columns, text_column(name, texts)), details=(name,))
 
 
 def in_one_line(value: Value) -> str:

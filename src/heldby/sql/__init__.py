@@ -5,6 +5,8 @@ facts        what several tables are made of, each made once
 object_tables, reference_tables, holder_tables
              the tables; docs/sql.md is written from them
 catalog      all of them by name
+rows         what DuckDB answers as NumPy arrays
+statements   where queries end in a text
 database     DuckDB over the tables of one heap, read-only
 exporting    the tables as a folder of Parquet files
 """

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldby.analysis.table import DTYPES, Column, Kind, Table, column, text_column
+from heldby.sql.addresses import address_columns
 from heldby.sql.catalog import CATALOG
 from heldby.sql.database import Database
 
@@ -21,7 +22,8 @@ _COUNT: Final = re.compile(r"^(count|n$|objects?$)|objects\)?$")
 def ask(database: Database, query: str, *, limit: int | None = None) -> Table:
     """Return the answer to `query`; with `limit` its first rows, and how many there are in all.
 
-    Numbers of columns called ``bytes``, ``..._bytes`` or ``sum(bytes)`` are bytes, and so on.
+    Numbers of columns called ``bytes``, ``..._bytes`` or ``sum(bytes)`` are bytes, and so on; what is made of addresses
+    is one.
 
     Raises:
         UsageError, LimitExceeded: as for `Database.fetch`.
@@ -30,9 +32,13 @@ def ask(database: Database, query: str, *, limit: int | None = None) -> Table:
     window = None if limit is None else max(limit, _WINDOW)
     relation, arrays = database.fetch(query, limit=window)
     names = _distinct(relation.columns)
+    unsigned = [str(kind) == "UBIGINT" for kind in relation.types]
+    addresses = address_columns(database.tree(query), relation.columns) if any(unsigned) else unsigned
     columns = [
-        _column(name, str(kind), values[:limit])
-        for name, kind, values in zip(names, relation.types, arrays.values(), strict=True)
+        _column(name, values[:limit], is_address=is_unsigned and is_address)
+        for name, values, is_unsigned, is_address in zip(
+            names, arrays.values(), unsigned, addresses, strict=True
+        )
     ]
     total = next((values.size for values in arrays.values()), 0)
     if total == window:
@@ -41,7 +47,7 @@ def ask(database: Database, query: str, *, limit: int | None = None) -> Table:
     return Table("query", tuple(columns), total_rows=total if total != rows else None)
 
 
-def _column(name: str, sql_type: str, values: NDArray[Any]) -> Column:
+def _column(name: str, values: NDArray[Any], *, is_address: bool) -> Column:
     unknown = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
     plain = np.ma.getdata(values)
     if plain.dtype == object:
@@ -50,15 +56,15 @@ def _column(name: str, sql_type: str, values: NDArray[Any]) -> Column:
             for at, word in enumerate(plain)
         ]
         return text_column(name, words)
-    kind = _kind(name, sql_type, plain)
+    kind = Kind.ADDRESS if is_address else _kind(name, plain)
     return column(name, kind, plain, unknown=unknown)
 
 
-def _kind(name: str, sql_type: str, values: NDArray[Any]) -> Kind:
+def _kind(name: str, values: NDArray[Any]) -> Kind:
     if values.dtype == np.bool_:
         return Kind.FLAG
-    if sql_type == "UBIGINT":
-        return Kind.ADDRESS
+    if values.dtype == np.uint64:
+        return Kind.UNSIGNED
     known = _KINDS.get(name)
     if known is not None and np.can_cast(values.dtype, DTYPES[known]) and known is not Kind.TEXT:
         return known
@@ -70,10 +76,13 @@ def _kind(name: str, sql_type: str, values: NDArray[Any]) -> Kind:
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """Return the names of columns, with a number behind those that occur again."""
-    seen: dict[str, int] = {}
+    """Return the names of columns, with a number behind those that SQL does not tell from one before."""
+    taken: set[str] = set()
     found = []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+        given, number = name, 2
+        while given.lower() in taken:
+            given, number = f"{name}_{number}", number + 1
+        taken.add(given.lower())
+        found.append(given)
     return found

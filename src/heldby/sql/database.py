@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,7 @@ from heldby.errors import LimitExceeded, UsageError
 from heldby.heap.heap import Heap
 from heldby.sql.catalog import CATALOG
 from heldby.sql.facts import Facts
+from heldby.sql.rows import first_rows
 from heldby.sql.schema import SQL_TYPES, TableOf
 
 if TYPE_CHECKING:
@@ -40,12 +42,16 @@ _CONFIGURATION: Final = {
 
 
 class Database:
-    """The tables of `heap` in SQL. Opening it costs 20 ms; a table's columns are made when a query names them."""
+    """The tables of `heap` in SQL. Opening it costs 20 ms; a table's columns are made when a query names them.
+
+    Threads may share it: DuckDB refuses a second call on a connection, so one waits for the other here.
+    """
 
     def __init__(self, heap: Heap) -> None:
         self._facts = Facts(heap)
         self._made: dict[str, dict[str, Column]] = {name: {} for name in CATALOG}
         self._connection = sandbox()
+        self._lock = threading.RLock()
         for table in CATALOG.values():
             self._show(table)
 
@@ -55,7 +61,7 @@ class Database:
         Raises:
             UsageError: the query cannot be understood, or does not only read.
         """
-        with for_people():
+        with self._lock, for_people():
             self._refuse_other_than_reading(query)
             self.prepare(query)
             found = self._connection.sql(query)
@@ -68,31 +74,44 @@ class Database:
     ) -> tuple[duckdb.DuckDBPyRelation, dict[str, Any]]:
         """Return the answer as a relation and its first rows as NumPy arrays by column; all rows without `limit`.
 
-        Numbers that SQL makes of sums (HUGEINT, DECIMAL) become BIGINT and DOUBLE; what is neither a number nor a
-        text becomes one.
+        Their types are those of `heldby.sql.rows`.
 
         Raises:
             UsageError, LimitExceeded: the query is wrong, or needs too much memory.
         """
-        relation = self.relation(query)
-        for again in (False, True):
-            with for_people():
-                plain = relation.project(", ".join(_plain(relation)))
-                try:
-                    return relation, (plain.limit(limit) if limit is not None else plain).fetchnumpy()
-                except Exception as error:
-                    if again or _NOT_MADE not in str(error):
-                        raise
-                    for name in CATALOG:
-                        if name in query.lower():
-                            self.make(name)
-                    relation = self.relation(query)
-        raise AssertionError("unreachable")
+        with self._lock, for_people():
+            relation = self.relation(query)
+            try:
+                return relation, first_rows(relation, limit)
+            except Exception as error:
+                if _NOT_MADE not in str(error):
+                    raise
+            for name in CATALOG:
+                if name in query.lower():
+                    self.make(name)
+            relation = self.relation(query)
+            return relation, first_rows(relation, limit)
+
+    def stream(self, query: str, schema: object | None = None) -> object:
+        """Return the answer as an Arrow C stream (a PyCapsule).
+
+        DuckDB answers while it is read; until then it takes no other query.
+        """
+        with self._lock, for_people():
+            stream = self.relation(query).__arrow_c_stream__
+            return stream() if schema is None else stream(schema)
 
     def row_count(self, relation: duckdb.DuckDBPyRelation) -> int:
         """Return how many rows an answer has."""
-        with for_people():
+        with self._lock, for_people():
             return int(relation.count("*").fetchall()[0][0])
+
+    def tree(self, query: str) -> dict[str, Any]:
+        """Return a query as ``json_serialize_sql`` gives it: ``error`` for what is no SELECT."""
+        with self._lock, for_people():
+            said = self._connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
+        tree: dict[str, Any] = json.loads(said[0][0])
+        return tree
 
     def prepare(self, query: str) -> None:
         """Make the columns that `query` may mean."""
@@ -118,8 +137,7 @@ class Database:
 
     def _means_all_columns(self, query: str) -> bool:
         """Tell whether a query may mean columns that it does not name: ``*``, NATURAL JOIN, DESCRIBE."""
-        said = self._connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
-        tree = json.loads(said[0][0])
+        tree = self.tree(query)
         if tree.get("error"):  # no SELECT
             return True
         return any(
@@ -142,9 +160,10 @@ class Database:
             )
 
     def _show(self, table: TableOf) -> None:
-        """Make the view of a table from the columns that are made."""
+        """Make the view of a table from the columns that are made, in the table's order."""
         made = self._made[table.name]
-        select = select_of(self._connection, table.name, list(made.values()))
+        columns = [made[column.name] for column in table.columns if column.name in made]
+        select = select_of(self._connection, table.name, columns)
         missing = [
             f"""error('{_NOT_MADE}')::{SQL_TYPES[column.kind]} AS "{column.name}" """
             for column in table.columns
@@ -154,8 +173,8 @@ class Database:
             inner = f"({select})" if made else "(SELECT 1)"
             shown = [f'"{column.name}"' if column.name in made else "" for column in table.columns]
             waiting = iter(missing)
-            columns = ", ".join(text or next(waiting) for text in shown)
-            select = f"SELECT {columns} FROM {inner} AS made"  # noqa: S608
+            all_columns = ", ".join(text or next(waiting) for text in shown)
+            select = f"SELECT {all_columns} FROM {inner} AS made"  # noqa: S608
         self._connection.execute(f"CREATE OR REPLACE VIEW {table.name} AS {select}")
 
 
@@ -223,27 +242,6 @@ _KIND: Final = re.compile(r"^[A-Z]\w+(?: [A-Z]\w+)* Error: ")
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
-
-
-def _plain(relation: duckdb.DuckDBPyRelation) -> Iterator[str]:
-    for number, (name, kind) in enumerate(zip(relation.columns, relation.types, strict=True), 1):
-        text = str(kind)
-        to = None
-        if text in ("HUGEINT", "UHUGEINT"):
-            to = "BIGINT"
-        elif text.startswith("DECIMAL") or text == "FLOAT":
-            to = "DOUBLE"
-        elif text not in _SIMPLE:
-            to = "VARCHAR"
-        column = f"#{number}"
-        quoted = name.replace('"', '""')
-        yield f'{column}::{to} AS "{quoted}"' if to else f'{column} AS "{quoted}"'
-
-
-_SIMPLE: Final = (
-    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
-    *("DOUBLE", "BOOLEAN", "VARCHAR"),
-)
 
 
 def nodes_of(tree: Any) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ _SHOWN: Final[dict[Kind, Callable[[Any], str]]] = {
     Kind.SECONDS: format_seconds,
     Kind.ADDRESS: hex,
     Kind.NUMBER: str,
+    Kind.UNSIGNED: str,
     Kind.REAL: "{:,.6g}".format,
     Kind.FLAG: lambda value: "yes" if value else "no",
 }

@@ -29,10 +29,12 @@ from heldby.heap.programs import read_only_pages
 from heldby.heap.values import values_of
 from heldby.progress import QUIET, Progress
 from heldby.sql.database import for_people, nodes_of, sandbox
+from heldby.sql.statements import says_nothing
 
 _STRETCH: Final = 1 << 19
 _WORD: Final = re.compile(r"\w+")
 _OWN: Final = ("address", "retained_bytes", "object_bytes")
+_PARTS: Final = "heldby parts of "
 _KINDS: Final = {
     fields.BOOL: Kind.FLAG,
     fields.SIGNED: Kind.NUMBER,
@@ -54,7 +56,9 @@ def find_objects(
 ) -> tuple[Table, ValueRows]:
     """Return the live values that `selection` names and `where` is true of, those that retain most first.
 
-    Elements of runs (backing arrays of slices) are values too; what one of them retains is not known.
+    Elements of runs (backing arrays of slices) are values too, those that a slice does not use yet or no more among
+    them; what one of them retains is not known. A type's own field called ``address`` goes before the object's, which
+    is then ``address_2`` in the condition and the table; so with the other facts of the object.
 
     Args:
         heap: what to look at.
@@ -75,6 +79,10 @@ def find_objects(
     reader = ColumnReader(values_of(heap).memory, read_only_pages(heap.process.programs))
     retained, unknown = _retained(heap, rows)
     if where is not None:
+        if says_nothing(where):
+            raise UsageError(
+                "the condition is empty", next_step="write it in SQL, --where 'Count > 100', or leave it out"
+            )
         search = _Search(heap, rows, where, reader)
         with progress.phase("fields", total=rows.address.size) as phase:
             fitting = search.run(retained, unknown, phase.advance)
@@ -85,15 +93,32 @@ def find_objects(
     order = np.lexsort((rows.address[fitting], -np.where(unknown, -1, retained)[fitting]))
     total = fitting.size
     fitting = fitting[order[:limit]]
-    table = _table(heap, rows, fitting, retained, unknown, reader)
+    types = heap.naming.types.layouts.types
+    nodes = FieldNodes(types, heap.process.runtime.layout, lambda _: False).of(rows.type)
+    own_names = _own_names(nodes)
+    columns = [
+        column(own_names["address"], Kind.ADDRESS, rows.address[fitting]),
+        column(own_names["retained_bytes"], Kind.BYTES, retained[fitting], unknown=unknown[fitting]),
+    ]
+    table = _with_fields(columns, nodes, rows.address[fitting], reader)
     shown = ValueRows(rows.type, rows.address[fitting], rows.object[fitting], rows.alone[fitting])
-    return _counted(table, total, rows, heap.naming.types.layouts.types.display_name(rows.type)), shown
+    return _counted(table, total, rows, types.display_name(rows.type), own_names), shown
 
 
-def _counted(table: Table, total: int, rows: ValueRows, name: str) -> Table:
+def _counted(table: Table, total: int, rows: ValueRows, name: str, own_names: dict[str, str]) -> Table:
     title = f"{total:,} of {rows.address.size:,} values of {name}"
-    notes = () if bool(rows.alone.all()) else ("what a single element of a slice retains is not known",)
-    return replace(table, title=title, notes=notes, total_rows=total if total > len(table) else None)
+    notes = []
+    renamed = {own: given for own, given in own_names.items() if own != given}
+    if renamed:
+        notes.append(
+            f"{name} has fields called {', '.join(renamed)}: the object's own are {', '.join(renamed.values())}"
+        )
+    if not bool(rows.alone.all()):
+        notes += [
+            "what a single element of a slice retains is not known",
+            "all elements up to the capacity count, those that no slice uses (mostly zero) too",
+        ]
+    return replace(table, title=title, notes=tuple(notes), total_rows=total if total > len(table) else None)
 
 
 def _retained(heap: Heap, rows: ValueRows) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -115,21 +140,22 @@ class _Search:
         self._all = make.of(rows.type)
         self._connection = sandbox()
         self._leaves: list[Leaf] = []
-        self._own = [name for name in _OWN if name in words and name not in self._names()]
+        self._own_names = _own_names(self._all)
+        self._own = {own: given for own, given in self._own_names.items() if given in words}
         named = [node for node in self._all if node.name.lower() in words]
-        parts = [f'{self._sql(node, words)} AS "{_quoted(node.name)}"' for node in named]
-        inner = ", ".join(['"heldby row"', *self._own, *parts])
+        parts = [f'{value} AS "{_quoted(name)}"' for name, value in self._values(named, words)]
+        facts = [f"{own} AS {given}" for own, given in self._own.items()]
+        inner = ", ".join(['"heldby row"', *facts, *parts])
         # A line break ends a comment in the condition.
-        self._query = f'SELECT "heldby row" FROM (SELECT {inner} FROM columns) AS fields WHERE (\n{where}\n)'  # noqa: S608
-        self._refuse_more_than_a_condition(where)
+        query = f'SELECT "heldby row" FROM (SELECT {inner} FROM columns) AS fields WHERE (\n{where}\n)'  # noqa: S608
+        tree = self._tree(query, where)
+        _refuse_more_than_a_condition(tree)
+        self._query = self._with_parts(query, tree)
 
-    def _names(self) -> set[str]:
-        return {node.name.lower() for node in self._all}
-
-    def _refuse_more_than_a_condition(self, where: str) -> None:
+    def _tree(self, query: str, where: str) -> dict[str, Any]:
         with for_people():
-            said = self._connection.execute("SELECT json_serialize_sql(?)", [self._query]).fetchall()
-        tree = json.loads(said[0][0])
+            said = self._connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
+        tree: dict[str, Any] = json.loads(said[0][0])
         if tree.get("error"):
             raise UsageError(
                 f"the condition cannot be understood: {where}",
@@ -137,27 +163,47 @@ class _Search:
                 next_step="write it in SQL: Count > 100 AND Name LIKE 'x%'; a field that is a word of SQL in "
                 'double quotes: "at" > 1',
             )
-        # One SELECT with the one that makes the columns inside, and nothing behind the condition.
-        nodes = list(nodes_of(tree))
-        selects = [str(node.get("type")) for node in nodes if str(node.get("type")).endswith("_NODE")]
-        queries = any(node.get("class") == "SUBQUERY" for node in nodes)
-        more = any(node.get("modifiers") or node.get("group_expressions") for node in nodes)
-        if selects != ["SELECT_NODE"] * 2 or queries or more:
-            raise UsageError(
-                "a condition cannot hold a query of its own",
-                next_step="ask that with: heldby sql TARGET",
-            )
+        return tree
+
+    def _with_parts(self, query: str, tree: dict[str, Any]) -> str:
+        """Return `query` with the parts of maps, channels and slices read where they are known for nil ones too.
+
+        Nothing in SQL is NULL and has parts; so ``M`` is NULL for a nil map, and ``M.len`` becomes that of `_PARTS` M.
+        """
+        text = query.encode()  # DuckDB counts bytes
+        columns = [node for node in nodes_of(tree) if node.get("class") == "COLUMN_REF"]
+        for node in sorted(columns, key=lambda node: -int(node["query_location"])):
+            names = list(node["column_names"])
+            below = self._all
+            for at, name in enumerate(names[:-1]):
+                field = next((each for each in below if each.name.lower() == name.lower()), None)
+                if field is None:
+                    break
+                if field.itself is not None:
+                    names[at] = _PARTS + field.name
+                below = field.parts
+            if names != node["column_names"]:
+                first = int(node["query_location"])
+                path = ".".join(f'"{_quoted(name)}"' for name in names)
+                text = text[:first] + path.encode() + text[first + int(node["query_location_length"]) :]
+        return text.decode()
+
+    def _values(self, nodes: list[Node], words: set[str]) -> Iterator[tuple[str, str]]:
+        """Yield the names of nodes with the SQL of their values."""
+        for node in nodes:
+            yield node.name, self._sql(node, words)
+            if node.itself is not None:
+                yield _PARTS + node.name, self._sql(replace(node, itself=None), words)
 
     def _sql(self, node: Node, words: set[str]) -> str:
         """Return the SQL of a node's value, with the parts that the condition names."""
         if node.leaf is not None:
             return self._column(node.leaf)
         parts = [part for part in node.parts if part.name.lower() in words] or node.parts[-1:]
-        packed = ", ".join(f'"{_quoted(part.name)}" := {self._sql(part, words)}' for part in parts)
+        packed = ", ".join(f'"{_quoted(name)}" := {value}' for name, value in self._values(parts, words))
         value = f"struct_pack({packed})" if packed else "NULL"
-        return (
-            value if node.nil is None else f"CASE WHEN {self._column(node.nil)} IS NOT NULL THEN {value} END"
-        )
+        known = node.nil or node.itself
+        return value if known is None else f"CASE WHEN {self._column(known)} IS NOT NULL THEN {value} END"
 
     def _column(self, leaf: Leaf) -> str:
         if leaf not in self._leaves:
@@ -193,9 +239,23 @@ class _Search:
     def _explained(self, error: UsageError) -> UsageError:
         names = list(_paths(self._all, ""))
         shown = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
+        own = ", ".join(self._own_names.values())
         return UsageError(
             error.message.replace("the query", "the condition"),
-            next_step=f"it can ask for {shown}, {', '.join(_OWN)}; what is behind a pointer by its name too",
+            next_step=f"it can ask for {shown}, {own}; what is behind a pointer by its name too",
+        )
+
+
+def _refuse_more_than_a_condition(tree: dict[str, Any]) -> None:
+    # One SELECT with the one that makes the columns inside, and nothing behind the condition.
+    nodes = list(nodes_of(tree))
+    selects = [str(node.get("type")) for node in nodes if str(node.get("type")).endswith("_NODE")]
+    queries = any(node.get("class") == "SUBQUERY" for node in nodes)
+    more = any(node.get("modifiers") or node.get("group_expressions") for node in nodes)
+    if selects != ["SELECT_NODE"] * 2 or queries or more:
+        raise UsageError(
+            "a condition cannot hold a query of its own",
+            next_step="ask that with: heldby sql TARGET",
         )
 
 
@@ -218,30 +278,32 @@ def _for_duckdb(values: NDArray[Any], unknown: NDArray[np.bool_]) -> NDArray[Any
     return np.ma.masked_array(values, mask=unknown) if unknown.any() else values
 
 
-def _table(
-    heap: Heap,
-    rows: ValueRows,
-    chosen: NDArray[np.int64],
-    retained: NDArray[np.int64],
-    unknown: NDArray[np.bool_],
-    reader: ColumnReader,
+def _own_names(nodes: list[Node]) -> dict[str, str]:
+    """Return what the facts of `_OWN` are called beside fields: as the second of two fields that SQL takes for one."""
+    taken = {node.name.lower() for node in nodes}
+    names = {}
+    for own in _OWN:
+        given, number = own, 2
+        while given in taken:
+            given, number = f"{own}_{number}", number + 1
+        taken.add(given)
+        names[own] = given
+    return names
+
+
+def _with_fields(
+    columns: list[Column], nodes: list[Node], addrs: NDArray[np.uint64], reader: ColumnReader
 ) -> Table:
-    types = heap.naming.types.layouts.types
-    nodes = FieldNodes(types, heap.process.runtime.layout, lambda _: False).of(rows.type)
-    addrs = rows.address[chosen]
-    columns = [
-        column("address", Kind.ADDRESS, addrs),
-        column("retained_bytes", Kind.BYTES, retained[chosen], unknown=unknown[chosen]),
-    ]
+    """Return a table of `columns` and of the fields of the values at `addrs`."""
+    first = len(columns)
     taken = {each.name for each in columns}
     for name, leaf in _leaves(nodes, ""):
-        if name in taken:
+        if name.lower() in taken:
             continue
-        taken.add(name)
+        taken.add(name.lower())
         values, hidden = read_all(partial(reader.read, leaf), addrs)
         columns.append(_shown(name, leaf, values, hidden))
-    names = tuple(each.name for each in columns[2:])
-    return Table("find", tuple(columns), hidden=names)
+    return Table("find", tuple(columns), hidden=tuple(each.name for each in columns[first:]))
 
 
 def _leaves(nodes: list[Node], above: str) -> Iterator[tuple[str, Leaf]]:
@@ -254,12 +316,12 @@ def _leaves(nodes: list[Node], above: str) -> Iterator[tuple[str, Leaf]]:
 
 def _shown(name: str, leaf: Leaf, values: NDArray[Any], unknown: NDArray[np.bool_]) -> Column:
     kind = _KINDS.get(leaf.what)
-    if leaf.what == fields.UNSIGNED and values.size and int(values.max()) >= 1 << 63:
-        kind = None  # beyond what a column of numbers holds
+    if leaf.what == fields.UNSIGNED and leaf.size == 8:
+        kind = Kind.UNSIGNED  # whatever the values are: a script wants one type
     if kind is not None:
         return column(name, kind, values, unknown=unknown)
     if leaf.what == fields.TIME:
         values = np.char.add(np.datetime_as_string(values, unit="us"), "Z").astype(object)
-    texts = values.astype(object) if leaf.what != fields.UNSIGNED else values.astype(str).astype(object)
+    texts = values.astype(object)
     texts[unknown] = None
     return text_column(name, texts.tolist())

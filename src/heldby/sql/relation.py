@@ -84,8 +84,7 @@ class Relation:
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Return the rows as an Arrow C stream (a PyCapsule); DuckDB makes it, in batches, from NumPy arrays."""
-        stream = self._database.relation(self.query()).__arrow_c_stream__
-        return stream() if requested_schema is None else stream(requested_schema)
+        return self._database.stream(self.query(), requested_schema)
 
     def __repr__(self) -> str:
         return f"<heldby.Relation of {', '.join(self.columns)}: {self.query()}>"

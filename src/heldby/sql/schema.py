@@ -23,6 +23,7 @@ SQL_TYPES: Final = {
     Kind.SECONDS: "DOUBLE",
     Kind.ADDRESS: "UBIGINT",
     Kind.NUMBER: "BIGINT",
+    Kind.UNSIGNED: "UBIGINT",
     Kind.FLAG: "BOOLEAN",
     Kind.TEXT: "VARCHAR",
 }

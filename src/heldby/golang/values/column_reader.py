@@ -23,10 +23,11 @@ _DTYPES: Final[dict[tuple[int, int], Any]] = {
     **{(columns.UNSIGNED, size): np.dtype(f"u{size}") for size in (1, 2, 4, 8)},
     **{(columns.REAL, size): np.dtype(f"f{size}") for size in (4, 8)},
 }
-# Seconds from January 1 of year 1 to 1970, and to 1885 (time/time.go); years that microseconds in int64 reach.
+# Seconds from January 1 of year 1 to 1970, and to 1885 (time/time.go); those around 1970 that microseconds in int64
+# and DuckDB's TIMESTAMP hold, from 289,568 BC to 293,507.
 _UNIX: Final = 62135596800
 _WALL: Final = 59453308800
-_LAST_SECOND: Final = 315537897600  # of year 9999
+_FARTHEST: Final = 9_200_000_000_000
 U64 = NDArray[np.uint64]
 Bools = NDArray[np.bool_]
 
@@ -103,7 +104,7 @@ class ColumnReader:
         monotonic = wall >> np.uint64(63) != 0
         since = np.int64(_WALL) + ((wall << np.uint64(1)) >> np.uint64(31)).astype(np.int64)
         seconds = np.where(monotonic, since, ext.view(np.int64))
-        known = present & ~missing & (seconds >= 0) & (seconds < _LAST_SECOND)
+        known = present & ~missing & (seconds > _UNIX - _FARTHEST) & (seconds < _UNIX + _FARTHEST)
         seconds = np.where(known, seconds - _UNIX, 0)
         fraction = (wall & np.uint64((1 << 30) - 1)).astype(np.int64) // 1000
         return (seconds * 1_000_000 + fraction).view("datetime64[us]"), ~known

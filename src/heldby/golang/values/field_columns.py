@@ -4,7 +4,8 @@ A `Node` is a field; a `Leaf` is a column that it has. What fields are called in
 
 - a number, bool, string, time: the field itself;
 - a struct, or a pointer to one: ``.Field`` of it; of a pointer also ``.addr``;
-- a slice ``.len``, ``.cap`` and ``.addr``; a map or channel ``.len`` and ``.addr``, a channel ``.cap``;
+- a slice ``.len``, ``.cap`` and ``.addr``; a map or channel ``.len`` and ``.addr``, a channel ``.cap``: 0 of a nil one,
+  which by itself is unknown all the same;
 - an interface ``.type`` and ``.addr``; a func or unsafe.Pointer ``.addr``.
 
 Arrays and complex numbers have no columns.
@@ -58,12 +59,14 @@ class Node:
         leaf: its column; None when it has parts.
         parts: by name, in order.
         nil: the column whose being unknown means that there is none of the parts; None where there always are.
+        itself: the column whose being unknown makes the field unknown but not its parts: ``len`` of a nil map is 0.
     """
 
     name: str
     leaf: Leaf | None = None
     parts: list[Node] = field(default_factory=list)
     nil: Leaf | None = None
+    itself: Leaf | None = None
 
 
 Wanted = Callable[[str], bool]
@@ -171,14 +174,17 @@ class FieldNodes:
                 inner = self._node(node.name, of.elem, below, 0, depth + 1)
                 node.parts = inner.parts or ([Node("value", inner.leaf)] if inner.leaf else [])
         elif of.kind == scan.SLICE:
+            node.itself = addr
             node.parts = [
                 Node("len", Leaf(COUNT, hops, offset + 8)),
                 Node("cap", Leaf(COUNT, hops, offset + 16)),
             ]
         elif of.kind == scan.MAP:
+            node.itself = addr
             buckets = self._types.made_of_buckets(number)
             node.parts = [Node("len", Leaf(COUNT, below, self._map_length(buckets), nil_is_zero=True))]
         elif of.kind == scan.CHAN:
+            node.itself = addr
             node.parts = self._channel(below)
         elif of.kind == scan.INTERFACE:
             node.nil = addr

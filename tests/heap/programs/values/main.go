@@ -147,6 +147,13 @@ type Node struct {
 	All  []any
 }
 
+// Host has fields that are called as the facts of an object are.
+type Host struct {
+	Address        string
+	retained_bytes int
+	fields         uint64
+}
+
 func (i *Inner) describe(n int) string { return i.label + strconv.Itoa(n) }
 
 //go:noinline
@@ -168,6 +175,7 @@ var (
 	locks    *Locks
 	loop     *Node
 	run      []Inner
+	host     *Host
 	counter  int64 = 77
 	plain          = Inner{5, "global"}
 	garbage  uintptr
@@ -256,6 +264,7 @@ func build() {
 	loop.Next = loop
 	loop.All = []any{nil, loop}
 	loop.All[0] = loop.All
+	host = &Host{strings.Clone("host.example.internal"), -5, 7}
 	run = []Inner{{1, "r1"}, {2, "r2"}, {3, "r3"}}
 	lost = &Inner{13, "lost"}
 	garbage = uintptr(unsafe.Pointer(lost))
@@ -277,7 +286,7 @@ func main() {
 		"garbage": uint64(garbage), "inner": at(unsafe.Pointer(leading.To)), "local": at(unsafe.Pointer(&local)),
 		"text": at(unsafe.Pointer(unsafe.StringData(scalars.Text))), "now": times.Wall.UTC().Format(time.RFC3339Nano),
 		"header": *(*uint64)(unsafe.Pointer(&maps.Small)), "channel": *(*uint64)(unsafe.Pointer(&channels.Ring)),
-		"closure": *(*uint64)(unsafe.Pointer(&funcs.Closure)), "code": **(**uint64)(unsafe.Pointer(&funcs.Closure)),
+		"closure": *(*uint64)(unsafe.Pointer(&funcs.Closure)), "host": at(unsafe.Pointer(host)), "code": **(**uint64)(unsafe.Pointer(&funcs.Closure)),
 	})
 	fmt.Println(string(line))
 	os.Stdin.Read(make([]byte, 1))
