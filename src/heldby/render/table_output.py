@@ -60,7 +60,8 @@ _SQL_TYPES: Final = {
     Kind.TEXT: "VARCHAR",
 }
 # A spreadsheet takes a cell that begins so for a formula and runs it (OWASP, "CSV Injection").
-_FORMULA: Final = re.compile(r"[=@+-](?!0x[0-9a-f]+$)")
+# A number in a column of texts, such as the value of a field, is one for a spreadsheet too and stays what it is.
+_FORMULA: Final = re.compile(r"[=@]|[+-](?!(?:0x[0-9a-f]+|[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?|inf)\Z)")
 
 
 def print_table(console: Console, table: Table, *, all_notes: bool = False) -> None:
@@ -205,7 +206,7 @@ def _json_value(kind: Kind, value: Value) -> Value:
 def table_to_csv(table: Table) -> str:
     """Return the rows below a line of names (RFC 4180); title and notes have no place in CSV.
 
-    A text that a spreadsheet would run as a formula gets an apostrophe in front.
+    A text that a spreadsheet would run as a formula gets an apostrophe in front; a plain number does not.
     """
     file = io.StringIO()
     writer = csv.writer(file)
