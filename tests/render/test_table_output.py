@@ -218,6 +218,15 @@ def test_parquet_keeps_types_without_rows_and_without_known_values(tmp_path: Pat
     ]
 
 
+def test_a_parquet_file_that_cannot_be_written_says_why_without_json() -> None:
+    with pytest.raises(OutputError, match="cannot write the parquet file") as caught:
+        write_parquet(every_kind(), Path("/dev/full"))
+
+    assert caught.value.cause is not None
+    assert "No space left on device" in caught.value.cause
+    assert "{" not in caught.value.cause
+
+
 def test_a_folder_that_is_not_there_is_an_error_for_people(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write the parquet file"):
         write_parquet(every_kind(), tmp_path / "nowhere" / "t.parquet")

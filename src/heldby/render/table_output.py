@@ -237,6 +237,8 @@ def write_parquet(table: Table, path: Path) -> None:
     """
     import duckdb
 
+    from heldby.sql.write_errors import write_failure
+
     relation = {column.name: _duck_values(column) for column in table.columns}
     typed = ", ".join(
         f'"{column.name}"::{_SQL_TYPES[column.kind]} AS "{column.name}"' for column in table.columns
@@ -249,7 +251,7 @@ def write_parquet(table: Table, path: Path) -> None:
         except duckdb.Error as error:
             raise OutputError(
                 "cannot write the parquet file",
-                cause=printable(str(error)),
+                cause=printable(write_failure(error)),
                 next_step="choose another place for the output",
             ) from error
 

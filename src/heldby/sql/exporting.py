@@ -15,6 +15,7 @@ from heldby.sql.catalog import CATALOG
 from heldby.sql.database import select_of
 from heldby.sql.facts import Facts
 from heldby.sql.schema import SQL_TYPES, UNITS, ColumnOf, TableOf
+from heldby.sql.write_errors import write_failure
 from heldby.version import __version__
 
 SCHEMA_FILE: Final = "schema.json"
@@ -104,5 +105,5 @@ def _write(facts: Facts, table: TableOf, path: Path, *, strings: bool) -> None:
         try:
             connection.execute(f"COPY ({select}) TO ? (FORMAT parquet, COMPRESSION zstd)", [str(path)])
         except duckdb.Error as error:
-            raise OSError(str(error).partition("\n")[0]) from error
+            raise OSError(write_failure(error)) from error
     path.chmod(0o600)
