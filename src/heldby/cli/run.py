@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from heldby.cli.standard_streams import ClosedOutput, closed_error
 from heldby.errors import OutputError, UsageError
 from heldby.units import format_amount, format_seconds
 
@@ -150,7 +151,13 @@ def output_console(file: object = None) -> Console:
     """Return the console for stdout, or one that writes plain text to `file`."""
     from rich.console import Console
 
-    return Console(file=file, highlight=False, emoji=False, markup=False)  # type: ignore[arg-type]
+    class OutputConsole(Console):
+        """A console that leaves it to `main` that its reader is gone; rich's own ends with exit code 1."""
+
+        def on_broken_pipe(self) -> None:
+            raise  # noqa: PLE0704 (rich calls it while it handles the error)
+
+    return OutputConsole(file=file, highlight=False, emoji=False, markup=False)  # type: ignore[arg-type]
 
 
 def write_file(path: Path, data: bytes, *, force: bool) -> None:
@@ -197,6 +204,14 @@ def replacing(path: Path, *, force: bool) -> Iterator[Path]:
         raise OutputError(
             f"cannot write {path}: {error.strerror}", next_step="choose another place for the output"
         ) from error
+
+
+def refuse_output(path: Path | None, *, force: bool) -> None:
+    """Raise a `HeldbyError`, before the work, when an answer cannot go to `path`, or to stdout for None."""
+    if path is not None:
+        refuse_existing(path, force=force)
+    elif isinstance(sys.stdout, ClosedOutput):
+        raise closed_error()
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:
