@@ -47,7 +47,7 @@ from heldby.cli.tables import FORMATS, Opener, Output, question
     show_default=True,
     help="A screen for people, exact values as a tree, or as a table.",
 )
-@click.option("-o", "--output", type=options.FILE, metavar="FILE", help="Write to FILE instead of stdout.")
+@options.output()
 @options.force
 @click.pass_obj
 def object_value(

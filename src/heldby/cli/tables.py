@@ -13,7 +13,7 @@ import click
 
 from heldby.cli import options
 from heldby.cli.heap_source import HeapSource, heap_source
-from heldby.cli.run import Run, output_console, refuse_existing, replacing, write_file
+from heldby.cli.run import Run, output_console, refuse_output, replacing, write_file
 from heldby.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,10 +53,9 @@ class Output:
 
     def check(self) -> None:
         """Raise `UsageError` before the work when the output cannot go there."""
-        if self.path is not None:
-            refuse_existing(self.path, force=self.force)
-        elif self.format == "parquet":
+        if self.path is None and self.format == "parquet":
             raise UsageError("parquet is a file format", next_step="name the file with -o FILE")
+        refuse_output(self.path, force=self.force)
 
     def write_screen(self, screen: Callable[[int], Text]) -> None:
         """Print or write what `screen` makes for a width, where text is more than a table."""
@@ -113,14 +112,7 @@ def table_output(function: _F) -> _F:
         return function(*args, output=output, **kwargs)
 
     with_options: Any = options.force(command)
-    with_options = click.option(
-        "-o",
-        "--output",
-        "output_path",
-        type=options.FILE,
-        metavar="FILE",
-        help="Write to FILE instead of stdout.",
-    )(with_options)
+    with_options = options.output("output_path")(with_options)
     with_options = click.option(
         "--limit",
         type=click.IntRange(min=1),
