@@ -230,3 +230,14 @@ def test_a_parquet_file_that_cannot_be_written_says_why_without_json() -> None:
 def test_a_folder_that_is_not_there_is_an_error_for_people(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write the parquet file"):
         write_parquet(every_kind(), tmp_path / "nowhere" / "t.parquet")
+
+
+def test_what_the_numbers_lack_comes_before_other_notes_and_once() -> None:
+    table = Table("t", (column("n", Kind.COUNT, [1]),), notes=("sampled", "cut off"))
+
+    assert table.with_losses(["cut off", "2 spans are lost"]).notes == (
+        "cut off",
+        "2 spans are lost",
+        "sampled",
+    )
+    assert table.with_losses([]) is table

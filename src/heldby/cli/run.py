@@ -42,6 +42,7 @@ class Run:
     quiet: bool = False
     steps: list[str] = field(default_factory=list)
     _opened: Opened | None = None
+    _told_losses: bool = False
 
     def open_heap(
         self,
@@ -68,6 +69,11 @@ class Run:
         )
         return self._opened.heap
 
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """What the numbers of the heap lack that was opened, see `Heap`: whatever is said of it carries that."""
+        return tuple(self._opened.heap.losses) if self._opened is not None else ()
+
     def keep(self) -> None:
         """Keep the analysis for the next question, after this one was answered; a failure is no error."""
         if self._opened is None or not self._opened.wanted:
@@ -82,6 +88,15 @@ class Run:
         """Write a line to stderr unless it should be quiet."""
         if not self.quiet:
             print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+    def tell_losses(self) -> None:
+        """Write what the numbers lack to stderr, once, beside a format that has no place for it."""
+        from heldby.render.plain_text import printable
+
+        losses = () if self._told_losses else self.losses
+        for loss in losses:
+            self.tell(f"heldby: note: {printable(loss)}")
+        self._told_losses = True
 
     def log(self, line: str) -> None:
         """Keep a line for the report of an internal error; show it when verbose."""

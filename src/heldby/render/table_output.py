@@ -13,7 +13,7 @@ import json
 import math
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,17 +87,23 @@ def table_text(table: Table, *, width: int = 80, all_notes: bool = False) -> Tex
     if hidden:
         rows = "1 more row" if hidden == 1 else f"{hidden:,} more rows"
         lines.append(Text(f"{rows} (--limit {table.row_count})", style="dim"))
-    notes = table.notes if all_notes else table.notes[:_NOTES_SHOWN]
-    if notes:
-        lines.append(Text())
-    for note in notes:
-        wrapped = textwrap.wrap(f"note: {printable(note)}", width, subsequent_indent=" " * 6)
-        lines += [Text(shorten(line, width), style="yellow") for line in wrapped[:_LINES_OF_A_NOTE]]
-    if len(notes) < len(table.notes):
-        lines.append(Text(f"note: {len(table.notes) - len(notes)} more with -v or --format json", "yellow"))
+    lines += note_lines(table.notes, width, show_all=all_notes)
     for line in lines:
         line.rstrip()
     return Text("\n").join(lines)
+
+
+def note_lines(notes: Sequence[str], width: int, *, show_all: bool = False) -> list[Text]:
+    """Return notes below what they are about: an empty line and the first few, or all; nothing for none."""
+    width = max(width, _NARROWEST)
+    shown = notes if show_all else notes[:_NOTES_SHOWN]
+    lines = [Text()] if shown else []
+    for note in shown:
+        wrapped = textwrap.wrap(f"note: {printable(note)}", width, subsequent_indent=" " * 6)
+        lines += [Text(shorten(line, width), style="yellow") for line in wrapped[:_LINES_OF_A_NOTE]]
+    if len(shown) < len(notes):
+        lines.append(Text(f"note: {len(notes) - len(shown)} more with -v or --format json", "yellow"))
+    return lines
 
 
 def _cell(kind: Kind, value: Value) -> str:

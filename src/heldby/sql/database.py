@@ -40,9 +40,14 @@ _CONFIGURATION: Final = {
 
 
 class Database:
-    """The tables of `heap` in SQL. Opening it costs 20 ms; a table's columns are made when a query names them."""
+    """The tables of `heap` in SQL. Opening it costs 20 ms; a table's columns are made when a query names them.
+
+    Attributes:
+        losses: what the numbers of the heap lack, see `Heap`.
+    """
 
     def __init__(self, heap: Heap) -> None:
+        self.losses = heap.losses
         self._facts = Facts(heap)
         self._made: dict[str, dict[str, Column]] = {name: {} for name in CATALOG}
         self._connection = sandbox()

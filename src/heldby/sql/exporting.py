@@ -62,7 +62,9 @@ def export_tables(
                     _write(facts, table, temporary / f"{table.name}.parquet", strings=strings)
             path = temporary / SCHEMA_FILE
             path.touch(0o600)
-            path.write_text(json.dumps(schema(strings=strings), indent=2), "utf-8")
+            path.write_text(
+                json.dumps(schema(strings=strings) | {"caveats": list(heap.caveats)}, indent=2), "utf-8"
+            )
     except OSError as error:
         raise OutputError(
             f"cannot write {folder}: {error.strerror or error}",
