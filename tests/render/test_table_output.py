@@ -241,3 +241,46 @@ def test_what_the_numbers_lack_comes_before_other_notes_and_once() -> None:
         "sampled",
     )
     assert table.with_losses([]) is table
+
+
+def test_columns_without_room_stand_below_their_row_by_name() -> None:
+    numbers = [
+        number_column(f"{name}_bytes", Kind.BYTES, [1 << 30, None])
+        for name in ("first", "second", "third", "fourth")
+    ]
+    table = Table(
+        "t",
+        (
+            text_column("type", ["map[string]*main.Connection", "int"]),
+            *numbers,
+            column("retained_objects", Kind.COUNT, [412, 7]),
+            text_column("kind", ["global", None]),
+        ),
+    )
+
+    assert table_text(table, width=60).plain.splitlines() == [
+        "type                     first    second     third    fourth",
+        "map[string…onnection  1.00 GiB  1.00 GiB  1.00 GiB  1.00 GiB",
+        "      retained objects 412, kind global",
+        "int                    unknown   unknown   unknown   unknown",
+        "      retained objects 7",
+    ]
+
+
+def test_details_stand_below_the_columns_without_room() -> None:
+    table = Table(
+        "t",
+        (
+            *(column(f"number_{at}", Kind.NUMBER, [10**11]) for at in range(6)),
+            text_column("path", ["main.manager"]),
+        ),
+        details=("path",),
+    )
+
+    assert table_text(table, width=60).plain.splitlines() == [
+        "      number        number        number        number",
+        "           0             1             2             3",
+        "100000000000  100000000000  100000000000  100000000000",
+        "      number 4 100000000000, number 5 100000000000",
+        "      main.manager",
+    ]
