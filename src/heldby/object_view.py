@@ -95,7 +95,8 @@ class ObjectView:
     @property
     def referrers(self) -> Table | None:
         """Who refers to it, by field: the 1,000 that retain most. None for a variable."""
-        return self.report.referrers
+        table = self.report.referrers
+        return None if table is None else table.with_losses(self._heap.losses)
 
     def __repr__(self) -> str:
         return f"<{self.type} at {self.address:#x}>"

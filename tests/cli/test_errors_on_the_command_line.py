@@ -247,6 +247,47 @@ def test_a_signal_ends_the_work_without_a_traceback(
     assert err in ("heldby: interrupted\n", "heldby: terminated\n")
 
 
+def test_closed_streams_are_no_mistake_of_ours() -> None:
+    line = " ".join(HELDBY)
+    no_stdout = subprocess.run(
+        ["sh", "-c", f"{line} --help >&-"], check=False, capture_output=True, text=True
+    )
+    neither = subprocess.run(["sh", "-c", f"{line} --help >&- 2>&-"], check=False)
+    no_stderr = subprocess.run(
+        ["sh", "-c", f"{line} /no/such/file 2>&-"], check=False, capture_output=True, text=True
+    )
+
+    assert no_stdout.returncode == neither.returncode == 7
+    assert no_stdout.stderr == (
+        "heldby: the answer cannot be written: stdout is closed\n"
+        "  next: name a file with -o FILE, or do not close it\n"
+    )
+    assert (no_stderr.returncode, no_stderr.stdout) == (2, "")
+
+
+def test_a_closed_stdout_is_told_before_the_work() -> None:
+    for command in ("/no/such/file", "top /no/such/file", "rss /no/such/file", "object /no/such/file 0x1"):
+        line = f"{' '.join(HELDBY)} {command} >&-"
+        done = subprocess.run(["sh", "-c", line], check=False, capture_output=True, text=True)
+
+        assert (done.returncode, done.stderr.splitlines()[0]) == (
+            7,
+            "heldby: the answer cannot be written: stdout is closed",
+        )
+
+
+def test_a_file_is_refused_the_name_that_means_stdout() -> None:
+    for command in (
+        ["capture", "1", "-o", "-"],
+        ["export", "1", "--pprof", "-"],
+        ["export", "1", "--parquet", "-"],
+    ):
+        done = run(*command)
+
+        assert done.returncode == 2
+        assert "this is not written to stdout; give a name, or ./- for one that is called so" in done.stderr
+
+
 def test_a_reader_that_goes_away_is_no_error() -> None:
     with subprocess.Popen([*HELDBY, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None

@@ -167,9 +167,17 @@ def test_csv_is_read_back_with_escapes_and_empty_cells() -> None:
         ("=1+1", "'=1+1"),
         ("@SUM(A1)", "'@SUM(A1)"),
         ("-2+3+cmd|' /C calc'!A0", "'-2+3+cmd|' /C calc'!A0"),
+        ("-1-1", "'-1-1"),
+        ("-128 (StateDone)", "'-128 (StateDone)"),
+        ("=5", "'=5"),
         ("+0x18", "+0x18"),
         ("-99999999999999999999", "-99999999999999999999"),
         ("-5+1", "'-5+1"),
+        ("-128", "-128"),
+        ("-0.25", "-0.25"),
+        ("-1e-07", "-1e-07"),
+        ("-inf", "-inf"),
+        ("+Inf", "+Inf"),
         (".paths[*]", ".paths[*]"),
     ],
 )
@@ -245,6 +253,69 @@ def test_parquet_keeps_types_without_rows_and_without_known_values(tmp_path: Pat
     ]
 
 
+def test_a_parquet_file_that_cannot_be_written_says_why_without_json() -> None:
+    with pytest.raises(OutputError, match="cannot write the parquet file") as caught:
+        write_parquet(every_kind(), Path("/dev/full"))
+
+    assert caught.value.cause is not None
+    assert "No space left on device" in caught.value.cause
+    assert "{" not in caught.value.cause
+
+
 def test_a_folder_that_is_not_there_is_an_error_for_people(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write the parquet file"):
         write_parquet(every_kind(), tmp_path / "nowhere" / "t.parquet")
+
+
+def test_what_the_numbers_lack_comes_before_other_notes_and_once() -> None:
+    table = Table("t", (column("n", Kind.COUNT, [1]),), notes=("sampled", "cut off"))
+
+    assert table.with_losses(["cut off", "2 spans are lost"]).notes == (
+        "cut off",
+        "2 spans are lost",
+        "sampled",
+    )
+    assert table.with_losses([]) is table
+
+
+def test_columns_without_room_stand_below_their_row_by_name() -> None:
+    numbers = [
+        number_column(f"{name}_bytes", Kind.BYTES, [1 << 30, None])
+        for name in ("first", "second", "third", "fourth")
+    ]
+    table = Table(
+        "t",
+        (
+            text_column("type", ["map[string]*main.Connection", "int"]),
+            *numbers,
+            column("retained_objects", Kind.COUNT, [412, 7]),
+            text_column("kind", ["global", None]),
+        ),
+    )
+
+    assert table_text(table, width=60).plain.splitlines() == [
+        "type                     first    second     third    fourth",
+        "map[string…onnection  1.00 GiB  1.00 GiB  1.00 GiB  1.00 GiB",
+        "      retained objects 412, kind global",
+        "int                    unknown   unknown   unknown   unknown",
+        "      retained objects 7",
+    ]
+
+
+def test_details_stand_below_the_columns_without_room() -> None:
+    table = Table(
+        "t",
+        (
+            *(column(f"number_{at}", Kind.NUMBER, [10**11]) for at in range(6)),
+            text_column("path", ["main.manager"]),
+        ),
+        details=("path",),
+    )
+
+    assert table_text(table, width=60).plain.splitlines() == [
+        "      number        number        number        number",
+        "           0             1             2             3",
+        "100000000000  100000000000  100000000000  100000000000",
+        "      number 4 100000000000, number 5 100000000000",
+        "      main.manager",
+    ]

@@ -166,7 +166,16 @@ def differences(fresh: Heap, kept: Heap) -> list[str]:
     compare_records("tree", fresh.tree, kept.tree)
     compare_records("sets", fresh.retained_sets, kept.retained_sets, "graph", "tree", "retained", "counts")
     compare_records("paths", build_holder_tree(fresh).paths, build_holder_tree(kept).paths)
-    for name in ("words", "sizes", "live", "retained_bytes", "goroutine_count", "caveats", "object_count"):
+    for name in (
+        "words",
+        "sizes",
+        "live",
+        "retained_bytes",
+        "goroutine_count",
+        "caveats",
+        "losses",
+        "object_count",
+    ):
         compare(name, getattr(fresh, name), getattr(kept, name))
     some = np.arange(len(fresh.objects) + 1, dtype=np.uint32)[:: len(fresh.objects) // 5000 + 1]
     compare("addresses of some", fresh.objects.addr[some], kept.objects.address_of(some))

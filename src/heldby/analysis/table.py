@@ -177,6 +177,12 @@ class Table:
         columns = tuple(column.take(slice(0, limit)) for column in self.columns)
         return replace(self, columns=columns, total_rows=self.row_count)
 
+    def with_losses(self, losses: Sequence[str]) -> Table:
+        """Return the table with what its numbers lack as the first of its notes, unless it says so already."""
+        if set(losses) <= set(self.notes):
+            return self
+        return replace(self, notes=(*losses, *(note for note in self.notes if note not in losses)))
+
     def rows(self) -> Iterator[dict[str, Value]]:
         """Return each row as a dictionary by column name. A Python loop: for tables that people read."""
         names = [column.name for column in self.columns]

@@ -90,6 +90,7 @@ class Executable:
         segments: the PT_LOADs by address.
         sections: in file order; empty when the headers are gone.
         caveats: what a reader should know, in plain words.
+        losses: those of them that say that a part of the program is missing.
     """
 
     data: Bytes = field(repr=False)
@@ -101,6 +102,7 @@ class Executable:
     segments: tuple[LoadSegment, ...]
     sections: tuple[Section, ...] = field(repr=False)
     caveats: tuple[str, ...]
+    losses: tuple[str, ...] = ()
 
     @cached_property
     def _by_name(self) -> dict[str, Section]:
@@ -255,14 +257,13 @@ def parse_executable(data: Bytes, name: str = "the executable") -> Executable:
             cause="the file is cut off after its ELF header",
             next_step="copy the program again and compare its size",
         )
-    caveats: list[str] = []
+    losses: list[str] = []
     segments = tuple(sorted((_segment(h, data.size) for h in loads), key=lambda s: s.address))
     missing = sum(int(h["filesz"]) for h in loads) - sum(s.file_size for s in segments)
     if missing:
-        caveats.append(f"{name} is cut off: {missing:,} bytes that its headers promise are not there")
+        losses.append(f"{name} is cut off: {missing:,} bytes that its headers promise are not there")
     sections = _sections(data, header)
-    if not sections:
-        caveats.append(f"{name} has no section headers")
+    nameless = () if sections else (f"{name} has no section headers",)
     phdr = program_headers[program_headers["type"] == _PT_PHDR]
     return Executable(
         data=data,
@@ -273,7 +274,8 @@ def parse_executable(data: Bytes, name: str = "the executable") -> Executable:
         program_headers_address=int(phdr[0]["vaddr"]) if phdr.size else None,
         segments=segments,
         sections=sections,
-        caveats=tuple(caveats),
+        caveats=(*losses, *nameless),
+        losses=tuple(losses),
     )
 
 

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     ),
 )
 @options.pid
-@click.option(
-    "-o", "--output", required=True, type=options.FILE, metavar="FILE", help="Where the capture goes."
-)
+@options.written_file("-o", "--output", required=True, metavar="FILE", help="Where the capture goes.")
 @options.method("auto", "fork", "stop")
 @options.force
 @options.talk

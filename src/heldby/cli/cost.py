@@ -36,6 +36,6 @@ def cost(run: Run, opened: Opener, output: Output) -> None:
     if output.format == "text":
         from heldby.render.cost_screen import cost_screen
 
-        output.write_screen(lambda width: cost_screen(costs, width=width, limit=limit))
+        output.write_screen(run, lambda width: cost_screen(costs, width=width, limit=limit))
     else:
         output.write(run, cost_table(costs))

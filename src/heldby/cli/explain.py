@@ -11,7 +11,7 @@ import click
 from heldby.cli import options
 from heldby.cli.group import Command
 from heldby.cli.heap_source import HeapSource, heap_source
-from heldby.cli.run import Run, output_console, refuse_existing, write_file
+from heldby.cli.run import Run, output_console, refuse_output, write_file
 
 if TYPE_CHECKING:
     from heldby.analysis.answer import Answer
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Where the Go source lies, if not where it was built.",
 )
-@click.option("-o", "--output", type=options.FILE, metavar="FILE", help="Write to FILE instead of stdout.")
+@options.output()
 @options.force
 @click.pass_obj
 def explain(
@@ -63,8 +63,7 @@ def explain(
 
     TARGET is a PID, a core file or a file that heldby capture wrote; its content decides.
     """
-    if output is not None:
-        refuse_existing(output, force=force)
+    refuse_output(output, force=force)
     with run.working() as progress:
         heap = source.open(run, progress)
         from heldby.analysis.answering import answer_of

@@ -35,9 +35,8 @@ if TYPE_CHECKING:
     ),
 )
 @heap_source
-@click.option(
+@options.written_file(
     "--pprof",
-    type=options.FILE,
     metavar="FILE",
     help="The profile to write, by habit with the ending .pb.gz.",
 )
@@ -49,9 +48,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Reference paths; the process's own heap profile; or allocation stacks with reference paths on top.",
 )
-@click.option(
+@options.written_file(
     "--parquet",
-    type=click.Path(file_okay=False, path_type=Path),
+    folder=True,
     metavar="DIR",
     help="The folder to write: a Parquet file for each table of heldby sql.",
 )

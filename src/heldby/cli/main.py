@@ -1,15 +1,17 @@
 """The entry point: commands, and the one place that turns what went wrong into words and an exit code.
 
-Exit codes: 0 done, 1 other, 2 usage, 3 capture, 4 format, 5 missing data, 6 limit, 70 a mistake of ours,
-130 interrupted, 143 terminated. stdout carries the answer and nothing else.
+Exit codes: 0 done, 1 other, 2 usage, 3 capture, 4 format, 5 missing data, 6 limit, 7 output, 70 a mistake of ours,
+130 interrupted, 141 the reader of our output went away, 143 terminated. stdout carries the answer and nothing else.
 """
 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -34,6 +36,7 @@ from heldby.cli.run import Run
 from heldby.cli.sites import sites
 from heldby.cli.size_classes import size_classes
 from heldby.cli.sql import sql
+from heldby.cli.standard_streams import prepare_streams
 from heldby.cli.top import top
 from heldby.cli.tree import tree
 from heldby.cli.what_if import what_if
@@ -93,6 +96,7 @@ class _Terminated(BaseException):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
+    prepare_streams()
     run = Run()
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -171,7 +175,8 @@ def _full_disk() -> OutputError:
 
 def _drop_stdout() -> int:
     """Let the interpreter end quietly when the reader of our output is gone."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(io.UnsupportedOperation):  # it was closed before we began
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 128 + signal.SIGPIPE
 
 

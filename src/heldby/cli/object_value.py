@@ -47,7 +47,7 @@ from heldby.cli.tables import FORMATS, Opener, Output, question
     show_default=True,
     help="A screen for people, exact values as a tree, or as a table.",
 )
-@click.option("-o", "--output", type=options.FILE, metavar="FILE", help="Write to FILE instead of stdout.")
+@options.output()
 @options.force
 @click.pass_obj
 def object_value(
@@ -88,8 +88,10 @@ def object_value(
     if output_format == "json":
         import json
 
-        place.write_text(json.dumps(object_document(reports), indent=2) + "\n")
+        place.write_text(json.dumps(object_document(reports, run.losses), indent=2) + "\n")
         return
     from rich.text import Text
 
-    place.write_screen(lambda width: Text("\n\n").join(object_screen(report, width) for report in reports))
+    place.write_screen(
+        run, lambda width: Text("\n\n").join(object_screen(report, width) for report in reports)
+    )

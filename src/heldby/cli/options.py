@@ -14,6 +14,7 @@ from heldby.units import parse_bytes
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
+_OUTPUT: Final = click.Path(dir_okay=False, allow_dash=True)
 
 
 def byte_count(text: str) -> int:
@@ -101,6 +102,39 @@ def cache(function: _F) -> _F:
         default=True,
         help="Analyse a file again and keep nothing beside it.",
     )(function)
+
+
+def _stdout_or_file(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Path | None:
+    """Return the file, or None for stdout, which is ``-`` too; ``./-`` is a file of that name."""
+    return None if value in (None, "-") else Path(value)
+
+
+def _certain_file(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Path | None:
+    """Return the file or folder of an option that does not go to stdout."""
+    if value == "-":
+        raise click.BadParameter(
+            "this is not written to stdout; give a name, or ./- for one that is called so"
+        )
+    return None if value is None else Path(value)
+
+
+def output(name: str = "output") -> Callable[[_F], _F]:
+    """Add ``-o`` for an answer that goes to stdout without it, taken as `name`: the file, or None for stdout."""
+    return click.option(
+        "-o",
+        "--output",
+        name,
+        type=_OUTPUT,
+        callback=_stdout_or_file,
+        metavar="FILE",
+        help="Write to FILE instead of stdout.",
+    )
+
+
+def written_file(*names: str, folder: bool = False, **settings: Any) -> Callable[[_F], _F]:
+    """Add an option for a file, or a folder, that is written; ``-`` is refused."""
+    kind = click.Path(file_okay=not folder, dir_okay=folder, allow_dash=True)
+    return click.option(*names, type=kind, callback=_certain_file, **settings)
 
 
 def force(function: _F) -> _F:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="A screen for people, or exact numbers.",
 )
-@click.option("-o", "--output", type=options.FILE, metavar="FILE", help="Write to FILE instead of stdout.")
+@options.output()
 @options.force
 @options.talk
 @click.pass_obj

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from heldby.cli.standard_streams import ClosedOutput, closed_error
 from heldby.errors import OutputError, UsageError
 from heldby.units import format_amount, format_seconds
 
@@ -41,6 +42,7 @@ class Run:
     quiet: bool = False
     steps: list[str] = field(default_factory=list)
     _opened: Opened | None = None
+    _told_losses: bool = False
 
     def open_heap(
         self,
@@ -67,6 +69,11 @@ class Run:
         )
         return self._opened.heap
 
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """What the numbers of the heap lack that was opened, see `Heap`: whatever is said of it carries that."""
+        return tuple(self._opened.heap.losses) if self._opened is not None else ()
+
     def keep(self) -> None:
         """Keep the analysis for the next question, after this one was answered; a failure is no error."""
         if self._opened is None or not self._opened.wanted:
@@ -81,6 +88,15 @@ class Run:
         """Write a line to stderr unless it should be quiet."""
         if not self.quiet:
             print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+    def tell_losses(self) -> None:
+        """Write what the numbers lack to stderr, once, beside a format that has no place for it."""
+        from heldby.render.plain_text import printable
+
+        losses = () if self._told_losses else self.losses
+        for loss in losses:
+            self.tell(f"heldby: note: {printable(loss)}")
+        self._told_losses = True
 
     def log(self, line: str) -> None:
         """Keep a line for the report of an internal error; show it when verbose."""
@@ -150,7 +166,13 @@ def output_console(file: object = None) -> Console:
     """Return the console for stdout, or one that writes plain text to `file`."""
     from rich.console import Console
 
-    return Console(file=file, highlight=False, emoji=False, markup=False)  # type: ignore[arg-type]
+    class OutputConsole(Console):
+        """A console that leaves it to `main` that its reader is gone; rich's own ends with exit code 1."""
+
+        def on_broken_pipe(self) -> None:
+            raise  # noqa: PLE0704 (rich calls it while it handles the error)
+
+    return OutputConsole(file=file, highlight=False, emoji=False, markup=False)  # type: ignore[arg-type]
 
 
 def write_file(path: Path, data: bytes, *, force: bool) -> None:
@@ -197,6 +219,14 @@ def replacing(path: Path, *, force: bool) -> Iterator[Path]:
         raise OutputError(
             f"cannot write {path}: {error.strerror}", next_step="choose another place for the output"
         ) from error
+
+
+def refuse_output(path: Path | None, *, force: bool) -> None:
+    """Raise a `HeldbyError`, before the work, when an answer cannot go to `path`, or to stdout for None."""
+    if path is not None:
+        refuse_existing(path, force=force)
+    elif isinstance(sys.stdout, ClosedOutput):
+        raise closed_error()
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:

@@ -13,7 +13,7 @@ import click
 
 from heldby.cli import options
 from heldby.cli.heap_source import HeapSource, heap_source
-from heldby.cli.run import Run, output_console, refuse_existing, replacing, write_file
+from heldby.cli.run import Run, output_console, refuse_output, replacing, write_file
 from heldby.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,18 +53,21 @@ class Output:
 
     def check(self) -> None:
         """Raise `UsageError` before the work when the output cannot go there."""
-        if self.path is not None:
-            refuse_existing(self.path, force=self.force)
-        elif self.format == "parquet":
+        if self.path is None and self.format == "parquet":
             raise UsageError("parquet is a file format", next_step="name the file with -o FILE")
+        refuse_output(self.path, force=self.force)
 
-    def write_screen(self, screen: Callable[[int], Text]) -> None:
-        """Print or write what `screen` makes for a width, where text is more than a table."""
+    def write_screen(self, run: Run, screen: Callable[[int], Text]) -> None:
+        """Print or write what `screen` makes for a width, where text is more than a table, and what it lacks."""
+        from rich.text import Text
+
         from heldby.render.plain_text import print_text
+        from heldby.render.table_output import note_lines
 
         file = None if self.path is None else io.StringIO()
         console = output_console(file)
-        print_text(console, screen(console.width))
+        lines = note_lines(run.losses, console.width, show_all=run.verbose)
+        print_text(console, Text("\n").join([screen(console.width), *lines]))
         if self.path is not None and file is not None:
             write_file(self.path, file.getvalue().encode(), force=self.force)
 
@@ -76,10 +79,15 @@ class Output:
             write_file(self.path, text.encode(), force=self.force)
 
     def write(self, run: Run, table: Table, *, limited: bool = True) -> None:
-        """Print or write `table`; whole, if it was made for the limit, without `limited`."""
+        """Print or write `table` with what the heap's numbers lack; whole, without `limited`, if it has its limit.
+
+        CSV and Parquet have no place for notes: stderr has them then.
+        """
         from heldby.render.table_output import print_table, table_to_csv, table_to_json, write_parquet
 
-        shown = table.head(self.rows) if limited else table
+        shown = (table.head(self.rows) if limited else table).with_losses(run.losses)
+        if self.format in ("csv", "parquet"):
+            run.tell_losses()
         if self.path is not None and self.format == "parquet":
             with replacing(self.path, force=self.force) as temporary:
                 write_parquet(shown, temporary)
@@ -113,14 +121,7 @@ def table_output(function: _F) -> _F:
         return function(*args, output=output, **kwargs)
 
     with_options: Any = options.force(command)
-    with_options = click.option(
-        "-o",
-        "--output",
-        "output_path",
-        type=options.FILE,
-        metavar="FILE",
-        help="Write to FILE instead of stdout.",
-    )(with_options)
+    with_options = options.output("output_path")(with_options)
     with_options = click.option(
         "--limit",
         type=click.IntRange(min=1),

@@ -47,6 +47,7 @@ class Heap:
         naming: types and labels: what to call objects and references.
         goroutine_count: goroutines that are not dead; None when their list was not found.
         caveats: what a reader should know, in plain words.
+        losses: those of them that say what the numbers lack; every table of the heap carries them.
         kept_results: for results of analyses that were kept with the heap, by their class: what reads them.
     """
 
@@ -63,6 +64,7 @@ class Heap:
     naming: Naming
     goroutine_count: int | None
     caveats: list[str]
+    losses: list[str]
     kept_results: dict[type, Callable[[], Any]] = field(default_factory=dict)
     _results: dict[type, Any] = field(default_factory=dict)
 

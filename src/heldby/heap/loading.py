@@ -116,10 +116,10 @@ def load_heap(
         internal[: len(objects) + 1] = naming.is_runtime_internal()
         firm = np.flatnonzero(~roots.deferred).astype(np.uint32) + np.uint32(len(objects) + 1)
         deferred = defer_ways(graph, firm, internal, naming.processors())
-    if missing:
-        caveats.append(f"{missing:,} bytes of global variables are not in the capture")
-    caveats.extend(losses(objects, references, specials))
-    caveats.extend(f"{name}: {count:,}" for name, count in stacks.unknowns.items())
+    lost = [f"{missing:,} bytes of global variables are not in the capture"] if missing else []
+    lost += losses(objects, references, specials)
+    # A root that a stack would have had is missing: what only it holds counts as garbage.
+    lost += [f"{name}: {count:,}" for name, count in stacks.unknowns.items()]
     return Heap(
         process=process,
         objects=objects,
@@ -133,7 +133,8 @@ def load_heap(
         deferred=deferred,
         naming=naming,
         goroutine_count=_alive(runtime, goroutines),
-        caveats=[*process.caveats, *caveats],
+        caveats=[*process.caveats, *caveats, *lost],
+        losses=[*process.losses, *lost],
     )
 
 

@@ -50,6 +50,7 @@ class Process:
         build_info: what the linker recorded, None when it was removed.
         runtime: the Go runtime, with an image that covers core and program.
         caveats: what a reader should know, in plain words.
+        losses: those of them that say that a part of core or program is missing.
     """
 
     core: CoreFile
@@ -58,6 +59,7 @@ class Process:
     build_info: BuildInfo | None
     runtime: Runtime
     caveats: tuple[str, ...]
+    losses: tuple[str, ...]
 
 
 def assemble_process(core: CoreFile, *, exe: Path | None = None, symbols: Path | None = None) -> Process:
@@ -125,6 +127,7 @@ def assemble_process(core: CoreFile, *, exe: Path | None = None, symbols: Path |
         build_info=info,
         runtime=runtime,
         caveats=tuple(caveats),
+        losses=(*core.caveats, *program.executable.losses),
     )
 
 

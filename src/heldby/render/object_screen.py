@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from rich.text import Text
 
 from heldby.analysis.answer import SCHEMA
 from heldby.analysis.drilldown.object_report import ObjectReport
-from heldby.render.plain_text import printable, shorten
+from heldby.render.plain_text import printable, shorten, well_formed
 from heldby.render.value_json import value_document
 from heldby.render.value_lines import value_lines
 from heldby.render.waterfall import percent
@@ -133,9 +134,13 @@ def _referrers(report: ObjectReport, width: int) -> list[Text]:
     return lines
 
 
-def object_document(reports: list[ObjectReport]) -> dict[str, Any]:
-    """Return reports as plain data for JSON; absent facts are None."""
-    return {"schema": SCHEMA, "objects": [_document(report) for report in reports]}
+def object_document(reports: list[ObjectReport], caveats: Sequence[str] = ()) -> dict[str, Any]:
+    """Return reports as plain data for JSON, with what their numbers lack; absent facts are None."""
+    return {
+        "schema": SCHEMA,
+        "objects": [_document(report) for report in reports],
+        "caveats": [well_formed(caveat) for caveat in caveats],
+    }
 
 
 def _document(report: ObjectReport) -> dict[str, Any]:

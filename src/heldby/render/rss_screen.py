@@ -67,7 +67,11 @@ def _setting_lines(account: RssAccount, width: int) -> list[Text]:
     """Return a line for each setting, the cost below it: peaks by the pacer's formula, at today's live heap."""
     lines = []
     for setting in account.settings:
-        lines.append(Text(f"  {setting.setting:<20} {_effect(setting)}"))
+        label = f"  {setting.setting:<20} "
+        lines += [
+            Text((" " * len(label) if number else label) + piece)
+            for number, piece in enumerate(textwrap.wrap(_effect(setting), width - len(label)))
+        ]
         lines += [
             Text(f"      {piece}", style="dim")
             for piece in textwrap.wrap(printable(setting.note or ""), width - 6)

@@ -13,7 +13,7 @@ import json
 import math
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,8 +61,9 @@ _SQL_TYPES: Final = {
     Kind.FLAG: "BOOLEAN",
     Kind.TEXT: "VARCHAR",
 }
-# A spreadsheet takes a cell that begins so for a formula and runs it (OWASP, "CSV Injection"); -5 is a number.
-_FORMULA: Final = re.compile(r"(?!-[0-9]+$)[=@+-](?!0x[0-9a-f]+$)")
+# A spreadsheet takes a cell that begins so for a formula and runs it (OWASP, "CSV Injection").
+# A number in a column of texts, such as the value of a field, is one for a spreadsheet too and stays what it is.
+_FORMULA: Final = re.compile(r"[=@]|[+-](?!(?:0x[0-9a-f]+|[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?|[Ii]nf)\Z)")
 
 
 def print_table(console: Console, table: Table, *, all_notes: bool = False) -> None:
@@ -71,7 +72,10 @@ def print_table(console: Console, table: Table, *, all_notes: bool = False) -> N
 
 
 def table_text(table: Table, *, width: int = 80, all_notes: bool = False) -> Text:
-    """Return title, heading, rows and notes in lines of at most `width` cells, if need be by cutting texts."""
+    """Return title, heading, rows and notes in lines of at most `width` cells.
+
+    If need be texts are cut, and then the last columns stand below their row, each under its name.
+    """
     width = max(width, _NARROWEST)
     hidden_columns = (table.outline, *table.details, *table.hidden)
     columns = [column for column in table.columns if column.name not in hidden_columns]
@@ -82,23 +86,34 @@ def table_text(table: Table, *, width: int = 80, all_notes: bool = False) -> Tex
     if table.title:
         lines += [Text(shorten(line, width), style="bold") for line in textwrap.wrap(table.title, width)]
         lines.append(Text())
-    grid = _grid(columns, cells, width) if len(table) else [Text("nothing found", style="dim")]
-    lines += _with_details(grid, table, width)
+    if len(table):
+        heading, rows = _grid(columns, cells, width)
+        lines += heading
+        for row, details in zip(rows, _details(table, width), strict=True):
+            lines += [*row, *details]
+    else:
+        lines.append(Text("nothing found", style="dim"))
     hidden = table.row_count - len(table)
     if hidden:
-        rows = "1 more row" if hidden == 1 else f"{hidden:,} more rows"
-        lines.append(Text(f"{rows} (--limit {table.row_count})", style="dim"))
-    notes = table.notes if all_notes else table.notes[:_NOTES_SHOWN]
-    if notes:
-        lines.append(Text())
-    for note in notes:
-        wrapped = textwrap.wrap(f"note: {printable(note)}", width, subsequent_indent=" " * 6)
-        lines += [Text(shorten(line, width), style="yellow") for line in wrapped[:_LINES_OF_A_NOTE]]
-    if len(notes) < len(table.notes):
-        lines.append(Text(f"note: {len(table.notes) - len(notes)} more with -v or --format json", "yellow"))
+        more = "1 more row" if hidden == 1 else f"{hidden:,} more rows"
+        lines.append(Text(f"{more} (--limit {table.row_count})", style="dim"))
+    lines += note_lines(table.notes, width, show_all=all_notes)
     for line in lines:
         line.rstrip()
     return Text("\n").join(lines)
+
+
+def note_lines(notes: Sequence[str], width: int, *, show_all: bool = False) -> list[Text]:
+    """Return notes below what they are about: an empty line and the first few, or all; nothing for none."""
+    width = max(width, _NARROWEST)
+    shown = notes if show_all else notes[:_NOTES_SHOWN]
+    lines = [Text()] if shown else []
+    for note in shown:
+        wrapped = textwrap.wrap(f"note: {printable(note)}", width, subsequent_indent=" " * 6)
+        lines += [Text(shorten(line, width), style="yellow") for line in wrapped[:_LINES_OF_A_NOTE]]
+    if len(shown) < len(notes):
+        lines.append(Text(f"note: {len(notes) - len(shown)} more with -v or --format json", "yellow"))
+    return lines
 
 
 def _cell(kind: Kind, value: Value) -> str:
@@ -115,40 +130,63 @@ def _indent(columns: list[Column], cells: list[list[str]], depth: Column) -> Non
         cells[first] = ["  " * level + text for level, text in zip(levels, cells[first], strict=True)]
 
 
-def _grid(columns: list[Column], cells: list[list[str]], width: int) -> list[Text]:
+def _grid(columns: list[Column], cells: list[list[str]], width: int) -> tuple[list[Text], list[list[Text]]]:
+    """Return the heading and the lines of each row."""
     headings = [_heading(column) for column in columns]
     widths = [
         max(cell_len(text) for text in (*heading, *column))
         for heading, column in zip(headings, cells, strict=True)
     ]
+    inside = _fitting(columns, widths, width)
+    below = [list(row) for row in zip(*cells[inside:], strict=True)] or [[]] * len(cells[0])
+    columns, cells, folded = columns[:inside], cells[:inside], columns[inside:]
     texts = [at for at, column in enumerate(columns) if column.kind is Kind.TEXT]
-    room = width - len(_GAP) * (len(columns) - 1) - sum(widths) + sum(widths[at] for at in texts)
-    room = max(room, _SHORTEST_TEXT * len(texts))
+    room = width - len(_GAP) * (inside - 1) - sum(widths[:inside]) + sum(widths[at] for at in texts)
     for at, given in zip(texts, shared_room([widths[at] for at in texts], room), strict=True):
         widths[at] = given
-    above = [list(line) for line in zip(*headings, strict=True)]
-    lines = [_line(columns, line, widths, style="bold") for line in above if any(line)]
-    lines += [_line(columns, list(row), widths) for row in zip(*cells, strict=True)]
-    return lines
-
-
-def _with_details(grid: list[Text], table: Table, width: int) -> list[Text]:
-    """Put the long texts of each row below it; the last lines of `grid` are the rows."""
-    if not table.details or not len(table):
-        return grid
-    texts = [
-        [f"{name.replace('_', ' ')} {value}" if name != table.details[0] else str(value) for value in values]
-        for name in table.details
-        for values in [table[name].to_list()]
+    above = [list(line) for line in zip(*headings[:inside], strict=True)]
+    heading = [_line(columns, line, widths[:inside], style="bold") for line in above if any(line)]
+    rows = [
+        [_line(columns, list(row), widths[:inside]), *_folded(folded, rest, width)]
+        for row, rest in zip(zip(*cells, strict=True), below, strict=True)
     ]
-    unknown = [[value is None for value in table[name].to_list()] for name in table.details]
-    lines = grid[: -len(table)]
-    for row, line in enumerate(grid[-len(table) :]):
-        lines.append(line)
-        for column, missing in zip(texts, unknown, strict=True):
-            if not missing[row]:
-                lines += _detail(column[row], width)
-    return lines
+    return heading, rows
+
+
+def _fitting(columns: list[Column], widths: list[int], width: int) -> int:
+    """Return how many of the first columns fit `width` beside each other, texts as short as they may be; at least 1."""
+    used = -len(_GAP)
+    for at, (column, wanted) in enumerate(zip(columns, widths, strict=True)):
+        used += len(_GAP) + (min(wanted, _SHORTEST_TEXT) if column.kind is Kind.TEXT else wanted)
+        if used > width:
+            return max(at, 1)
+    return len(columns)
+
+
+def _folded(columns: list[Column], cells: list[str], width: int) -> list[Text]:
+    """Return the cells of a row that had no room in it, each behind its name: ``share 20%, objects 412``."""
+    room = width - _DETAIL_INDENT
+    lines: list[str] = []
+    for column, cell in zip(columns, cells, strict=True):
+        if not cell.strip():
+            continue
+        part = shorten(f"{' '.join(_heading(column)).strip()} {cell.strip()}", room)
+        if lines and cell_len(f"{lines[-1]}, {part}") <= room:
+            lines[-1] += f", {part}"
+        else:
+            lines.append(part)
+    return [Text(" " * _DETAIL_INDENT + line, style="dim") for line in lines]
+
+
+def _details(table: Table, width: int) -> list[list[Text]]:
+    """Return the lines for the long texts of each row, which stand below it."""
+    found: list[list[Text]] = [[] for _ in range(len(table))]
+    for name in table.details:
+        label = "" if name == table.details[0] else f"{name.replace('_', ' ')} "
+        for row, value in zip(found, table[name].to_list(), strict=True):
+            if value is not None:
+                row.extend(_detail(f"{label}{value}", width))
+    return found
 
 
 def _detail(text: str, width: int) -> list[Text]:
@@ -210,7 +248,7 @@ def _json_value(kind: Kind, value: Value) -> Value:
 def table_to_csv(table: Table) -> str:
     """Return the rows below a line of names (RFC 4180); title and notes have no place in CSV.
 
-    A text that a spreadsheet would run as a formula gets an apostrophe in front.
+    A text that a spreadsheet would run as a formula gets an apostrophe in front; a plain number does not.
     """
     file = io.StringIO()
     writer = csv.writer(file)
@@ -241,6 +279,8 @@ def write_parquet(table: Table, path: Path) -> None:
     """
     import duckdb
 
+    from heldby.sql.write_errors import write_failure
+
     relation = {column.name: _duck_values(column) for column in table.columns}
     names = [column.name.replace('"', '""') for column in table.columns]
     typed = ", ".join(
@@ -255,7 +295,7 @@ def write_parquet(table: Table, path: Path) -> None:
         except duckdb.Error as error:
             raise OutputError(
                 "cannot write the parquet file",
-                cause=printable(str(error)),
+                cause=printable(write_failure(error)),
                 next_step="choose another place for the output",
             ) from error
 

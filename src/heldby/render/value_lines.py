@@ -30,7 +30,7 @@ def value_lines(value: Value, width: int) -> list[Text]:
     for name, kind, (_, _, each) in zip(names, types, rows, strict=False):
         line = Text(f"  {shorten(name, name_width):<{name_width}}  ")
         line.append(f"{shorten(kind, type_width):<{type_width}}  ", "dim")
-        line.append("" if each is _NOTHING else said(each, max(width - name_width - type_width - 6, 20)))
+        line.append("" if each is _NOTHING else said(each, width - name_width - type_width - 6))
         line.rstrip()
         lines.append(line)
     if len(rows) > _MOST_LINES:

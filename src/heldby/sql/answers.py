@@ -44,7 +44,8 @@ def ask(database: Database, query: str, *, limit: int | None = None) -> Table:
     if total == window:
         total = database.row_count(relation)
     rows = len(columns[0]) if columns else 0
-    return Table("query", tuple(columns), total_rows=total if total != rows else None)
+    table = Table("query", tuple(columns), total_rows=total if total != rows else None)
+    return table.with_losses(database.losses)
 
 
 def _column(name: str, values: NDArray[Any], *, is_address: bool) -> Column:

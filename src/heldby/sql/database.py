@@ -45,9 +45,13 @@ class Database:
     """The tables of `heap` in SQL. Opening it costs 20 ms; a table's columns are made when a query names them.
 
     Threads may share it: DuckDB refuses a second call on a connection, so one waits for the other here.
+
+    Attributes:
+        losses: what the numbers of the heap lack, see `Heap`.
     """
 
     def __init__(self, heap: Heap) -> None:
+        self.losses = heap.losses
         self._facts = Facts(heap)
         self._made: dict[str, dict[str, Column]] = {name: {} for name in CATALOG}
         self._connection = sandbox()

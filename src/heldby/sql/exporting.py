@@ -15,6 +15,7 @@ from heldby.sql.catalog import CATALOG
 from heldby.sql.database import select_of
 from heldby.sql.facts import Facts
 from heldby.sql.schema import SQL_TYPES, UNITS, ColumnOf, TableOf
+from heldby.sql.write_errors import write_failure
 from heldby.version import __version__
 
 SCHEMA_FILE: Final = "schema.json"
@@ -61,7 +62,9 @@ def export_tables(
                     _write(facts, table, temporary / f"{table.name}.parquet", strings=strings)
             path = temporary / SCHEMA_FILE
             path.touch(0o600)
-            path.write_text(json.dumps(schema(strings=strings), indent=2), "utf-8")
+            path.write_text(
+                json.dumps(schema(strings=strings) | {"caveats": list(heap.caveats)}, indent=2), "utf-8"
+            )
     except OSError as error:
         raise OutputError(
             f"cannot write {folder}: {error.strerror or error}",
@@ -104,5 +107,5 @@ def _write(facts: Facts, table: TableOf, path: Path, *, strings: bool) -> None:
         try:
             connection.execute(f"COPY ({select}) TO ? (FORMAT parquet, COMPRESSION zstd)", [str(path)])
         except duckdb.Error as error:
-            raise OSError(str(error).partition("\n")[0]) from error
+            raise OSError(write_failure(error)) from error
     path.chmod(0o600)

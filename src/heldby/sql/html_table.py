@@ -23,7 +23,7 @@ _SHOWN: Final[dict[Kind, Callable[[Any], str]]] = {
 
 
 def table_to_html(table: Table) -> str:
-    """Return the rows of `table` as HTML, with a line on how many more there are."""
+    """Return the rows of `table` as HTML, with a line on how many more there are, and its notes."""
     return "\n".join(_lines(table))
 
 
@@ -40,6 +40,7 @@ def _lines(table: Table) -> Iterator[str]:
         yield "<tr>" + "".join(cells) + "</tr>"
     yield "</tbody></table>"
     yield f"<p>{len(table):,} of {table.row_count:,} rows</p>"
+    yield from (f"<p>note: {_escaped(note)}</p>" for note in table.notes)
 
 
 def _cell(kind: Kind, value: Value) -> str:

@@ -207,6 +207,7 @@ def facts_of(heap: Heap) -> dict[str, Any]:
     return {
         "goroutine_count": heap.goroutine_count,
         "caveats": list(heap.caveats),
+        "losses": list(heap.losses),
         "live_bytes": heap.live_bytes,
         "has_code": heap.code is not None,
         "folded_count": build_holder_tree(heap).paths.folded_count,

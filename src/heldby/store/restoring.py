@@ -59,6 +59,7 @@ def restored_heap(process: Process, reader: Reader) -> Heap:
         "naming": parts.naming,
         "goroutine_count": lambda: facts["goroutine_count"],
         "caveats": lambda: list(facts["caveats"]),
+        "losses": lambda: list(facts["losses"]),
         "kept_results": lambda: {
             HolderTree: lambda: HolderTree(heap, parts.paths()),
             Answer: lambda: from_plain(Answer, reader.document("answer")),

@@ -43,12 +43,13 @@ def rss_answer(
         account = rss_account(core, process, heap)
     goroutines = heap.goroutine_count if heap is not None else None
     known = core.caveats if process is None else process.caveats
+    lost = () if heap is None else tuple(loss for loss in heap.losses if loss not in known)
     return Answer(
         capture=capture_facts(core),
         process=process_facts(core, process, goroutines),
         heap=HeapTotals(),
         rss=account,
-        caveats=(*known, *caveats),
+        caveats=(*known, *lost, *caveats),
     )
 
 
