@@ -15,7 +15,8 @@ from rich.cells import cell_len
 
 from heldby.analysis.table import Kind, Table, column, number_column, text_column
 from heldby.errors import OutputError
-from heldby.render.table_output import table_text, table_to_csv, table_to_json, write_parquet
+from heldby.render.table_formats import table_to_csv, table_to_json, write_parquet
+from heldby.render.table_output import table_text
 
 HOSTILE = "main.\x1b[31mEvil\u202e\n"
 

@@ -36,7 +36,7 @@ from heldby.golang.types.type_layout import STRING
 from heldby.heap import Heap
 from heldby.progress import QUIET, Phase
 from heldby.render.json_output import to_json
-from heldby.render.table_output import table_to_json
+from heldby.render.table_formats import table_to_json
 from heldby.sql.answers import ask
 from heldby.sql.database import Database
 from heldby.store import folder as store_folder

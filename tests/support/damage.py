@@ -41,7 +41,8 @@ from heldby.heap.loading import load_heap
 from heldby.memory.core_file import PROGRAM_HEADER, CoreFile, parse_core
 from heldby.render.first_screen import print_first_screen
 from heldby.render.json_output import to_json
-from heldby.render.table_output import table_text, table_to_json
+from heldby.render.table_formats import table_to_json
+from heldby.render.table_output import table_text
 from tests.support.process import end_with_us
 
 MOST_SECONDS = 60

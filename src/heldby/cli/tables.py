@@ -83,7 +83,8 @@ class Output:
 
         CSV and Parquet have no place for notes: stderr has them then.
         """
-        from heldby.render.table_output import print_table, table_to_csv, table_to_json, write_parquet
+        from heldby.render.table_formats import table_to_csv, table_to_json, write_parquet
+        from heldby.render.table_output import print_table
 
         shown = (table.head(self.rows) if limited else table).with_losses(run.losses)
         if self.format in ("csv", "parquet"):
