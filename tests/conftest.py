@@ -25,7 +25,7 @@ from tests.support.toolchains import (
 
 PTRACE_SEIZE = 0x4206
 #: Questions about heaps: what differs between releases is read, and tested, below them.
-QUESTIONS = {"analysis", "sql", "rss", "profiles"}
+QUESTIONS = {"heap", "analysis", "sql", "rss", "profiles"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
