@@ -260,10 +260,10 @@ def test_holder_says_it_in_a_line(go: Toolchain) -> None:
 
     assert holder.cost is not None
     # Beside 2,000 keys and texts: a map's header, directory, four tables and their groups; of buckets header, array
-    # and the record of its overflow buckets.
-    swiss = "as JSON text 8.01 MiB, not 15.7 MiB; 4,010 objects, not 408 k"
-    buckets = "as JSON text 8.01 MiB, not 14.2 MiB; 4,003 objects, not 408 k"
-    assert holder.evidence[-1] == (swiss if go.minor >= "1.24" else buckets)
+    # and the record of its overflow buckets. Malloc headers, from Go 1.22 on, make slices longer (see above).
+    objects = "4,010" if go.minor >= "1.24" else "4,003"
+    before = "15.7" if go.minor >= "1.22" else "14.2"
+    assert holder.evidence[-1] == f"as JSON text 8.01 MiB, not {before} MiB; {objects} objects, not 408 k"
     texts = holder.cost.texts
     assert texts is not None
     assert texts.json_bytes == 2000 * (3864 - len('"m2":1.5,'))
