@@ -17,7 +17,7 @@ PROGRAM = Path(__file__).parent / "programs" / "dropping"
 #: What the runtime allocates or gives back for itself meanwhile: a few records of waiting goroutines; now and then
 #: a thread, of several KiB. What is said wrongly is wrong each time.
 NOISE = 600
-ATTEMPTS = 3
+ATTEMPTS = 6
 
 #: Bytes by hand: an array of 256 each, of 800 in slots of 896; 300 sessions of which 100
 #: are `recent` too, 39 elements behind the first.
