@@ -32,9 +32,9 @@ class References(NamedTuple):
     edges: NDArray[np.int64]
     labels: U32
 
-    def labelled(self, *labels: int) -> References:
-        """Return those with one of these labels."""
-        mine = np.isin(self.labels, labels)
+    def labelled(self, label: int) -> References:
+        """Return those with this label."""
+        mine = self.labels == np.uint32(label)
         return References(self.sources[mine], self.edges[mine], self.labels[mine])
 
 
@@ -52,7 +52,7 @@ class PathReferences:
     def __init__(self, tree: HolderTree) -> None:
         self.whole = True
         self._tree = tree
-        self._known: dict[int, References] = {}
+        self._known: dict[int, list[References]] = {}
 
     def find(self, sources: list[tuple[int, str]]) -> References:
         """Return the references that a text speaks of, each once.
@@ -68,63 +68,71 @@ class PathReferences:
         if not any(part.edges.size for part in found):
             found = [self._along(self._of_row(path), rest) for path, rest in sources]
         every = _joined(found)
+        if sum(part.edges.size > 0 for part in found) < 2:
+            return every
         edges, first = np.unique(every.edges, return_index=True)
         return References(every.sources[first], edges, every.labels[first])
 
-    def _of_row(self, path: int) -> References:
+    def _of_row(self, path: int) -> list[References]:
         """Return the references of what the text of `path` leads to, step by step from its root."""
-        behind = NOTHING
+        behind: list[References] = []
         for row, label in reversed(self._tree.steps_to(path)):
             if row not in self._known:
-                first = [on_row(self._tree, row), self._targets(behind.labelled(label))]
-                self._known[row] = self._closed(first, label if self._tree.repeats(row) else 0)
+                others = self._targets(behind, label)
+                again = label if self._tree.repeats(row) else 0
+                self._known[row] = self._closed(on_row(self._tree, row), others, again)
             behind = self._known[row]
         return behind
 
-    def _along(self, behind: References, text: str) -> References:
+    def _along(self, behind: list[References], text: str) -> References:
         """Return the references that `text` ends with, from where its first label is one of `behind`."""
-        found = [NOTHING]
+        found: list[References] = []
         for label, rest, repeated in self._first_labels(behind, text):
-            mine = behind.labelled(label)
             if not rest:
-                found.append(mine)
+                found += [part.labelled(label) for part in behind]
             else:
-                there = self._closed([self._targets(mine)], label if repeated else 0)
-                found.append(self._along(there, rest))
+                there = self._targets(behind, label)
+                found.append(self._along(self._closed(there[:0], there, label if repeated else 0), rest))
         return _joined(found)
 
-    def _first_labels(self, behind: References, text: str) -> Iterator[tuple[int, str, bool]]:
+    def _first_labels(self, behind: list[References], text: str) -> Iterator[tuple[int, str, bool]]:
         """Yield labels that `text` begins with, what follows, and whether it has them as ``(.next)*``."""
-        for label in np.flatnonzero(np.bincount(behind.labels)).tolist():
+        labels = {label for part in behind for label in np.flatnonzero(np.bincount(part.labels)).tolist()}
+        for label in sorted(labels):
             said = self._tree.heap.naming.label_text(label)
             if said and text.startswith(said):
                 yield label, text[len(said) :], False
             elif said and text.startswith(f"({said})*"):
                 yield label, text[len(said) + 3 :], True
 
-    def _closed(self, first: list[U32], again: int) -> References:
-        """Return the references of vertices and of all that these lead to by the label `again`.
+    def _closed(self, distinct: U32, others: U32, again: int) -> list[References]:
+        """Return the references of `distinct` vertices and `others`, and of all that these lead to by label `again`.
 
         And by label 0: a container's innards have no step of their own.
         """
         seen = np.zeros(self._tree.heap.graph.node_count, np.bool_)
-        fresh = _new(seen, first)
-        parts = [NOTHING]
+        seen[distinct] = True
+        fresh = np.concatenate((distinct, _new(seen, others)))
+        parts: list[References] = []
         while fresh.size and len(parts) < _MOST_ROUNDS:
             parts.append(self._references_of(fresh))
-            fresh = _new(seen, [self._targets(parts[-1].labelled(0, again))])
+            by_label = [self._targets(parts[-1:], label) for label in {0, again}]
+            fresh = _new(seen, np.concatenate(by_label))
         self.whole &= not fresh.size
-        return _joined(parts)
+        return parts
 
     def _references_of(self, vertices: U32) -> References:
         heap = self._tree.heap
         sources, edges = heap.graph.edges_from(vertices)
-        inner = heap.graph.targets[edges] <= np.uint32(heap.object_count)  # not from a group to its members
-        sources, edges = sources[inner], edges[inner]
+        last = np.uint32(heap.object_count)
+        if int(vertices.max()) > last:
+            inner = heap.graph.targets[edges] <= last  # not from a group to its members
+            sources, edges = sources[inner], edges[inner]
         return References(sources, edges, heap.naming.labels(edges, sources))
 
-    def _targets(self, references: References) -> U32:
-        return self._tree.heap.graph.targets[references.edges]
+    def _targets(self, references: list[References], label: int) -> U32:
+        targets = self._tree.heap.graph.targets
+        return np.concatenate([targets[:0], *(targets[part.labelled(label).edges] for part in references)])
 
 
 def on_row(tree: HolderTree, path: int) -> U32:
@@ -146,16 +154,14 @@ def vertices_on(tree: HolderTree, mask: NDArray[np.bool_]) -> U32:
 
 
 def _joined(parts: list[References]) -> References:
+    parts = [part for part in parts if part.edges.size]
+    if len(parts) == 1:
+        return parts[0]
     return References(*(np.concatenate(column) for column in zip(NOTHING, *parts, strict=True)))
 
 
-def _new(seen: NDArray[np.bool_], found: list[U32]) -> U32:
+def _new(seen: NDArray[np.bool_], found: U32) -> U32:
     """Return what of `found` was not seen before, each once, and mark it as seen."""
-    fresh = np.concatenate([part[~seen[part]] for part in found])
-    if fresh.size < seen.size >> 6:
-        fresh = np.unique(fresh)
-        seen[fresh] = True
-        return fresh
-    before = seen.copy()
+    fresh = np.unique(found[~seen[found]])
     seen[fresh] = True
-    return np.flatnonzero(seen & ~before).astype(np.uint32)
+    return fresh
