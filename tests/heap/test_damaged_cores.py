@@ -70,10 +70,10 @@ def attempt(
 def test_damaged_captures_give_an_answer_or_an_error(
     name: str, captured: Callable[[str, Mode], Path], tmp_path: Path
 ) -> None:
-    outcomes = attempt(captured(name, Mode.STRIPPED), tmp_path / "journal", 0, 12)
+    outcomes = attempt(captured(name, Mode.STRIPPED), tmp_path / "journal", 0, 8)
 
     assert told(outcomes) == ""
-    assert len(outcomes) == 12
+    assert len(outcomes) == 8
     assert {"answer"} < {one.result for one in outcomes}
 
 
@@ -235,8 +235,9 @@ WRONG = (
 )
 
 
+@pytest.mark.parametrize("half", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_note_with_wrong_values_costs_no_more_than_what_it_said(
-    captured: Callable[[str, Mode], Path], tmp_path: Path
+    captured: Callable[[str, Mode], Path], tmp_path: Path, half: int
 ) -> None:
     whole = captured("specials", Mode.STRIPPED).read_bytes()
     note = open_core(captured("specials", Mode.STRIPPED)).note
@@ -246,8 +247,8 @@ def test_a_note_with_wrong_values_costs_no_more_than_what_it_said(
     note["proc"]["smaps"] = ""
     paths = []
     said = [key for key in note if key not in ("executable", "zero_ranges")]
-    for number, value in enumerate(WRONG):
-        for keys in (said, ["executable"] if number % 3 else ["zero_ranges"])[: 1 + number % 2]:
+    for number, value in list(enumerate(WRONG))[half::2]:
+        for keys in (said, ["executable"] if number % 3 else ["zero_ranges"])[: 1 + number // 2 % 2]:
             text = json.dumps({**note, **dict.fromkeys(keys, value)}).encode()
             whole_text = text[:size].ljust(size)
             paths.append(tmp_path / f"{keys[0]}-{number}.core")

@@ -20,7 +20,7 @@ def test_broker_reports_what_was_put_into_it() -> None:
 
 @pytest.mark.ptrace
 def test_subscription_list_and_message_store_hold_most() -> None:
-    with loaded_broker(messages=40_000, subscriptions=40_000) as broker:
+    with loaded_broker(messages=25_000, subscriptions=25_000) as broker:
         heap = heldby.open(broker.pid).heap
 
     answer = answer_of(heap)
@@ -31,14 +31,14 @@ def test_subscription_list_and_message_store_hold_most() -> None:
     assert first.path.startswith("server.Account")
     assert second.path.startswith("server.stream.store.msgs")
     assert second.type == "server.StoreMsg"
-    assert second.objects_at_end == broker.messages == 40_000
+    assert second.objects_at_end == broker.messages == 25_000
     assert types["server.StoreMsg"] == broker.messages
     # Some thirty of the server's own are in no list that /subsz counts.
     assert broker.subscriptions <= types["server.subscription"] < broker.subscriptions + 100
     # The bodies, headers and subjects of the messages lie in buffers of their own beneath the store.
     assert second.retained_bytes > broker.message_bytes
     assert first.share + second.share > 0.7
-    assert second.containers == ("map of 40,000 entries",)
+    assert second.containers == ("map of 25,000 entries",)
     # Every live byte has one row, and the runtime's ways to the server's objects have next to none.
     assert sum(holder.retained_bytes for holder in holders) == answer.heap.live_bytes
     runtime = sum(holder.retained_bytes for holder in holders if holder.root_kind == "runtime")
