@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from heldby.analysis.table import Column, Kind, Table, Value
+from heldby.analysis.table_units import SHOWN
 from heldby.render.plain_text import print_text, printable, shared_room, shorten
 from heldby.render.waterfall import percent
-from heldby.units import format_bytes, format_count, format_seconds
 
 _GAP: Final = "  "
 _NOTES_SHOWN: Final = 3
@@ -23,17 +23,7 @@ _LINES_OF_A_DETAIL: Final = 3
 _NARROWEST: Final = 60
 _SHORTEST_TEXT: Final = 12
 _LEFT: Final = (Kind.TEXT, Kind.FLAG)
-_SHOWN: Final[dict[Kind, Callable[[Any], str]]] = {
-    Kind.BYTES: format_bytes,
-    Kind.COUNT: format_count,
-    Kind.SHARE: percent,
-    Kind.SECONDS: format_seconds,
-    Kind.ADDRESS: hex,
-    Kind.NUMBER: str,
-    Kind.UNSIGNED: str,
-    Kind.REAL: "{:,.6g}".format,
-    Kind.FLAG: lambda value: "yes" if value else "no",
-}
+_SHOWN: Final = {**SHOWN, Kind.SHARE: percent}
 
 
 def print_table(console: Console, table: Table, *, all_notes: bool = False) -> None:

@@ -79,11 +79,13 @@ def _kind(name: str, values: NDArray[Any]) -> Kind:
 def _distinct(names: list[str]) -> list[str]:
     """Return the names of columns, with a number behind those that SQL does not tell from one before."""
     taken: set[str] = set()
-    found = []
-    for name in names:
-        given, number = name, 2
-        while given.lower() in taken:
-            given, number = f"{name}_{number}", number + 1
-        taken.add(given.lower())
-        found.append(given)
-    return found
+    return [free_name(name, taken) for name in names]
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """Return `name`, with a number behind it if SQL takes it for one of `taken` (in lower case), and add it there."""
+    given, number = name, 2
+    while given.lower() in taken:
+        given, number = f"{name}_{number}", number + 1
+    taken.add(given.lower())
+    return given

@@ -113,9 +113,7 @@ class Database:
     def tree(self, query: str) -> dict[str, Any]:
         """Return a query as ``json_serialize_sql`` gives it: ``error`` for what is no SELECT."""
         with self._lock, for_people():
-            said = self._connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
-        tree: dict[str, Any] = json.loads(said[0][0])
-        return tree
+            return syntax_tree(self._connection, query)
 
     def prepare(self, query: str) -> None:
         """Make the columns that `query` may mean."""
@@ -246,6 +244,13 @@ _KIND: Final = re.compile(r"^[A-Z]\w+(?: [A-Z]\w+)* Error: ")
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
+
+
+def syntax_tree(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, Any]:
+    """Return a query as ``json_serialize_sql`` gives it."""
+    said = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
+    tree: dict[str, Any] = json.loads(said[0][0])
+    return tree
 
 
 def nodes_of(tree: Any) -> Iterator[dict[str, Any]]:

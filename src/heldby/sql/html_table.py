@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Iterator
 
 from heldby.analysis.table import Kind, Table, Value
-from heldby.units import format_bytes, format_count, format_seconds
-
-_SHOWN: Final[dict[Kind, Callable[[Any], str]]] = {
-    Kind.BYTES: format_bytes,
-    Kind.COUNT: format_count,
-    Kind.SHARE: "{:.1%}".format,
-    Kind.SECONDS: format_seconds,
-    Kind.ADDRESS: hex,
-    Kind.NUMBER: str,
-    Kind.UNSIGNED: str,
-    Kind.REAL: "{:,.6g}".format,
-    Kind.FLAG: lambda value: "yes" if value else "no",
-}
+from heldby.analysis.table_units import SHOWN
 
 
 def table_to_html(table: Table) -> str:
@@ -48,7 +35,7 @@ def _cell(kind: Kind, value: Value) -> str:
         return "<td></td>"
     if isinstance(value, str):
         return f'<td style="text-align:left">{_escaped(value)}</td>'
-    return f"<td title={str(value)!r}>{_SHOWN[kind](value)}</td>"
+    return f"<td title={str(value)!r}>{SHOWN[kind](value)}</td>"
 
 
 def _escaped(text: str) -> str:

@@ -6,7 +6,6 @@ names are made, for a stretch of values at a time, and the connection sees nothi
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,7 +27,8 @@ from heldby.heap.heap import Heap
 from heldby.heap.programs import read_only_pages
 from heldby.heap.values import values_of
 from heldby.progress import QUIET, Progress
-from heldby.sql.database import for_people, nodes_of, sandbox
+from heldby.sql.answers import free_name
+from heldby.sql.database import for_people, nodes_of, sandbox, syntax_tree
 from heldby.sql.statements import says_nothing
 
 _STRETCH: Final = 1 << 19
@@ -154,8 +154,7 @@ class _Search:
 
     def _tree(self, query: str, where: str) -> dict[str, Any]:
         with for_people():
-            said = self._connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
-        tree: dict[str, Any] = json.loads(said[0][0])
+            tree = syntax_tree(self._connection, query)
         if tree.get("error"):
             raise UsageError(
                 f"the condition cannot be understood: {where}",
@@ -283,11 +282,7 @@ def _own_names(nodes: list[Node]) -> dict[str, str]:
     taken = {node.name.lower() for node in nodes}
     names = {}
     for own in _OWN:
-        given, number = own, 2
-        while given in taken:
-            given, number = f"{own}_{number}", number + 1
-        taken.add(given)
-        names[own] = given
+        names[own] = free_name(own, taken)
     return names
 
 

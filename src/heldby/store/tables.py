@@ -100,22 +100,23 @@ def _write_page(
     dictionary = dictionary_page(int(values.max(initial=0))) if has_dictionary(dtype) else b""
     place = -(-(start + len(dictionary) + _HEADER_ROOM) // _ALIGNMENT) * _ALIGNMENT
     first = before_values(dtype, rows)
-    crc, page_crc = 0, zlib.crc32(first)
+    crc = zlib.crc32(first)
     file.seek(place)
     for low in range(0, rows, _STRETCH):
         data = np.ascontiguousarray(values[low : low + _STRETCH], dtype).data
-        crc, page_crc = zlib.crc32(data, crc), zlib.crc32(data, page_crc)
+        crc = zlib.crc32(data, crc)
         file.write(data)
     after = bytes(padding(dtype, rows))
-    crc, page_crc = zlib.crc32(after, crc), zlib.crc32(after, page_crc)
+    crc = zlib.crc32(after, crc)
     file.write(after)
     end = file.tell()
-    header = data_page_header(dtype, rows, len(first) + end - place, page_crc)
+    header = data_page_header(dtype, rows, len(first) + end - place, crc)
     data_page = place - len(first) - len(header)
-    front = (dictionary + header + first).rjust(place - start, b"\0")
+    front = (dictionary + header).rjust(place - len(first) - start, b"\0")
     file.seek(start)
-    file.write(front)
+    file.write(front + first)
     file.seek(end)
+    # Of the page, and then of what stands before it.
     page = {"rows": rows, "start": start, "place": place, "end": end, "crc32": zlib.crc32(front, crc)}
     return page, Chunk(name, dtype, rows, data_page - len(dictionary), data_page, end)
 
@@ -179,7 +180,8 @@ class TableFile:
         start, place, end = page["start"], page["place"], page["end"]
         if not 0 <= start <= place <= end <= len(mapped) or place + page["rows"] * dtype.itemsize > end:
             raise Damaged(f"{self._path.name}: {name} is not what was written")
-        if zlib.crc32(mapped[start:place], zlib.crc32(mapped[place:end])) != page["crc32"]:
+        begin = place - len(before_values(dtype, page["rows"]))
+        if zlib.crc32(mapped[start:begin], zlib.crc32(mapped[begin:end])) != page["crc32"]:
             raise Damaged(f"{self._path.name}: {name} has changed")
         return np.frombuffer(self._mapped, dtype, page["rows"], place)
 

@@ -30,20 +30,21 @@ class Place:
     sources: list[tuple[int, str]]
 
 
-def find_place(tree: HolderTree, text: str) -> Place:
+def find_place(tree: HolderTree, text: str, references: PathReferences | None = None) -> Place:
     """Return what `text` stands for. O(paths) for the children's lists; only matching rows are descended.
 
     The name of a slice or pointer stands for what lies behind it: ``.Seen`` for ``.Seen[*]``, where nothing else is
-    called so.
+    called so. `references` keeps what was looked at for whoever asks it for `Place.sources` afterwards.
 
     Raises:
         UsageError: nothing is called so; the message names what comes close.
     """
     wanted = text.strip()
     near: list[str] = []
+    references = references or PathReferences(tree)
     for name in (wanted, f"{wanted}[*]"):
         place = _called(tree, name, near)
-        if place.paths or PathReferences(tree).find(place.sources).edges.size:
+        if place.paths or references.find(place.sources).edges.size:
             return place
     close = difflib.get_close_matches(wanted, dict.fromkeys(near), _SUGGESTIONS, 0.6)
     raise UsageError(

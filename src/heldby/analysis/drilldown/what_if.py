@@ -100,8 +100,8 @@ def _cut(tree: HolderTree, graph: Graph, text: str, notes: list[str]) -> int:
     number = _GOROUTINE.fullmatch(text.strip())
     if number is not None:
         return _cut_goroutine(heap, graph, int(number[1]))
-    place = find_place(tree, text)
     references = PathReferences(tree)
+    place = find_place(tree, text, references)
     sources, edges, _ = references.find(place.sources)
     if not references.whole:
         notes.append(

@@ -128,13 +128,8 @@ def _is_present(memory, addr):
 
 
 @inner_kernel
-def _entered(index, owners, addr, head):
-    """Return the head to go on with at `addr`, or `_NOBODY` when it is not this unit's."""
-    o = object_at(index.directory, index.pages, index.spans, index.bits, index.rank, addr)
-    if o == ZERO:
-        return head
-    if owners.noscan[owners.span[o]]:
-        return head
+def _head_of(owners, o, head):
+    """Return the head to go on with in object `o`, or `_NOBODY` when this unit does not alone keep it."""
     number = u64(owners.number[o])
     if number == u64(_NOBODY):
         return number
@@ -147,14 +142,21 @@ def _entered(index, owners, addr, head):
 
 
 @inner_kernel
+def _entered(index, owners, addr, head):
+    """Return the head to go on with at `addr`, or `_NOBODY` when it is not this unit's."""
+    o = object_at(index.directory, index.pages, index.spans, index.bits, index.rank, addr)
+    if o == ZERO:
+        return head
+    if owners.noscan[owners.span[o]]:
+        return head
+    return _head_of(owners, o, head)
+
+
+@inner_kernel
 def _keeps(index, owners, addr, head):
     """Tell whether an object lies at `addr` that this unit alone keeps."""
     o = object_at(index.directory, index.pages, index.spans, index.bits, index.rank, addr)
-    if o == ZERO or owners.number[o] == _NOBODY:
-        return False
-    number = u64(owners.number[o])
-    own = u64(owners.head[number])
-    return own != ZERO and (own == head or (head == ZERO and own == number))
+    return o != ZERO and _head_of(owners, o, head) != u64(_NOBODY)
 
 
 @inner_kernel

@@ -20,8 +20,6 @@ _MOST_PARTS: Final = 1 << 18
 _MOST_TEXT: Final = 1 << 16
 _MOST_NESTED: Final = 64
 _UINT8: Final = 8
-_FLOATS: Final = (13, 14)
-_COMPLEX: Final = (15, 16)
 
 
 class _NoOrder(Exception):
