@@ -24,8 +24,8 @@ from tests.support.toolchains import (
 )
 
 PTRACE_SEIZE = 0x4206
-#: Questions about heaps: what differs between releases is read, and tested, below them.
-QUESTIONS = {"heap", "analysis", "sql", "rss", "profiles"}
+#: Tests of one release by default, and of all in `.ci/run`: the scenarios hold what is read against the program.
+OF_ONE_RELEASE = {"golang", "heap", "analysis", "sql", "rss", "profiles"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -36,7 +36,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         default = default_releases()
         if "scenarios" in folders:
             default = (OLDEST, NEWEST)
-        elif folders & QUESTIONS:
+        elif folders & OF_ONE_RELEASE:
             default = (NEWEST,)
         parameters = [
             pytest.param(release, id=f"go{release}", marks=() if release in default else (pytest.mark.slow,))
